@@ -1,0 +1,3 @@
+"""Chainrule: a neural-network framework that you can see through."""
+
+__version__ = "0.1.0"
