@@ -1,0 +1,47 @@
+# Every target runs in .venv, which scripts/setup.py makes first (and mends, or makes again when
+# pyproject.toml changes). Nothing but make and a Python 3.11 or newer is needed.
+
+bin := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+
+# Ctrl-C ends a command with status 130, and make with it, which need not call that an error.
+quietly := trap : INT;
+interrupted := || test $$? -eq 130
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help train test check parity readme readme-check clean setup-base setup-dev setup-parity
+unexport PYTHONHOME PYTHONPATH
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  ARGS="..." is handed on:       make train ARGS="--epochs 3"   make test ARGS="-k conv"'
+	@echo '  PYTHON=... chooses the Python: make test PYTHON=python3.13'
+
+train: setup-base  ## train LeNet on the handwritten digits that come with Chainrule
+	@$(quietly) $(bin)/chainrule train lenet $(ARGS) $(interrupted)
+
+test: setup-dev  ## run the test suite
+	@$(bin)/python -m pytest -m "not parity" $(ARGS)
+
+check: setup-dev  ## check format, lint and types
+	@$(bin)/ruff format --check .
+	@$(bin)/ruff check .
+	@$(bin)/pyright
+
+parity: setup-parity  ## compare with PyTorch 2.13 (a large download, once)
+	@$(bin)/python -m pytest -m parity $(ARGS)
+
+readme: setup-dev  ## write the README's figures and outputs again
+	@$(bin)/python scripts/readme.py
+
+readme-check: setup-dev  ## fail if the README says what is no longer true
+	@$(bin)/python scripts/readme.py --check
+
+clean:  ## remove .venv, caches and what was built (runs/ stays)
+	@rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup-base setup-dev setup-parity:
+	@$(quietly) python=$$(sh scripts/find-python "$(PYTHON)") && \
+	    "$$python" -S scripts/setup.py $(@:setup-%=%) $(interrupted)
