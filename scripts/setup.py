@@ -41,10 +41,12 @@ GROUPS = {  # each group holds the ones before it: what to install, and how to c
 def main(group):
     """Bring .venv to the point where `group` is installed."""
     with Path(ROOT, "pyproject.toml").open("rb") as pyproject:
-        take_turns(pyproject)
-        content = tomllib.load(pyproject)
-    wanted = stamp_text(content)
+        take_turns(pyproject)  # until the file is closed
+        bring_up_to_date(group, stamp_text(tomllib.load(pyproject)))
 
+
+def bring_up_to_date(group, wanted):
+    """Install `group` unless it is there; a .venv that does not fit `wanted` is made again."""
     done = [] if UNFINISHED.exists() else [name for name in GROUPS if stamp(name) == wanted]
     if group in done:
         return
@@ -91,11 +93,16 @@ def install(requirement):
 
 
 def take_turns(file):
-    """Wait while another command, say in another terminal, sets up."""
+    """Hold a lock on `file` as long as it is open; wait if a command in another terminal has it."""
     with contextlib.suppress(ImportError, OSError):  # Windows; file systems without locks
         import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stdout.write("waiting for another set-up of .venv\n")
+            sys.stdout.flush()
+            fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def stamp_text(pyproject):

@@ -121,6 +121,19 @@ class TestWhatIsThereAlready:
         assert "no network" in (project / ".venv" / "setup.log").read_text()
         assert set_up(project, "base").returncode == 0
 
+    def test_two_commands_take_turns(self, project):
+        import fcntl
+
+        pretend_installed(project, "base")
+        command = [sys.executable, project / "scripts" / "setup.py", "base"]
+        lock = (project / "pyproject.toml").open()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as second:
+            first_line = second.stdout.readline()
+            lock.close()
+        assert first_line == "waiting for another set-up of .venv\n"
+        assert second.returncode == 0
+
     # Without venv, the run ends before it throws anything away.
     @pytest.mark.parametrize("change", ["interrupted", "moved", "other requirements"])
     def test_a_venv_that_cannot_be_trusted_is_made_again(self, project, change):
