@@ -28,6 +28,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 LOG = VENV / "setup.log"
 UNFINISHED = VENV / "unfinished"  # here while pip works; found by a later run, pip was interrupted
 
@@ -47,7 +48,8 @@ def main(group):
 
 def bring_up_to_date(group, wanted):
     """Install `group` unless it is there; a .venv that does not fit `wanted` is made again."""
-    done = [] if UNFINISHED.exists() else [name for name in GROUPS if stamp(name) == wanted]
+    sound = PYTHON.exists() and not UNFINISHED.exists()  # no link to a Python that is gone
+    done = [name for name in GROUPS if sound and stamp(name) == wanted]
     if group in done:
         return
     stages = 1 if done else 2
@@ -80,8 +82,7 @@ def make_venv():
 
 def install(requirement):
     """Let pip install `requirement` into .venv, all of it or nothing."""
-    python = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
-    command = [python, "-I", "-m", "pip", "install", "--no-user", "--editable", requirement]
+    command = [PYTHON, "-I", "-m", "pip", "install", "--no-user", "--editable", requirement]
     UNFINISHED.touch()
     with LOG.open("w", encoding="utf-8") as log:
         pip = subprocess.run(

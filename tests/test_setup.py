@@ -135,11 +135,13 @@ class TestWhatIsThereAlready:
         assert second.returncode == 0
 
     # Without venv, the run ends before it throws anything away.
-    @pytest.mark.parametrize("change", ["interrupted", "moved", "other requirements"])
+    @pytest.mark.parametrize("change", ["interrupted", "no Python", "moved", "new needs"])
     def test_a_venv_that_cannot_be_trusted_is_made_again(self, project, change):
         pretend_installed(project, "base")
         if change == "interrupted":
             (project / ".venv" / "unfinished").touch()
+        elif change == "no Python":
+            (project / ".venv" / "bin" / "python").unlink()
         elif change == "moved":
             project = project.rename(project.parent / "elsewhere")
         else:
