@@ -69,9 +69,10 @@ def make_venv():
     """Make .venv from nothing; what a half-made one holds is thrown away."""
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
         sys.exit(
-            "{} ({}.{}) comes without the venv module: install it (on Debian and Ubuntu: "
-            "sudo apt install python3-venv), or name another Python with "
-            "PYTHON=/path/to/python.".format(sys.executable, *sys.version_info[:2])
+            "{} comes without the venv module: install it (on Debian and Ubuntu: sudo apt install "
+            "python{}.{}-venv), or name another Python with PYTHON=/path/to/python.".format(
+                sys.executable, *sys.version_info[:2]
+            )
         )
     command = [sys.executable, "-I", "-m", "venv", "--clear", str(VENV)]
     made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -89,7 +89,7 @@ def test_a_python_without_venv_is_told_the_package(project):
     result = set_up(project, pretend="sys.modules['ensurepip'] = None")
     assert result.returncode == 1
     assert "comes without the venv module: install it" in result.stderr
-    assert "apt install python3-venv" in result.stderr
+    assert "apt install python{}.{}-venv)".format(*sys.version_info) in result.stderr
     assert one_sentence(result.stderr)
     assert not (project / ".venv").exists()
 
