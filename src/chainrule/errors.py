@@ -1,0 +1,121 @@
+"""The exceptions of Chainrule: each docstring is its help page, with a failing example and the same one mended.
+
+Every message has one form, so that it can be read at a glance and searched for::
+
+    [where] got ..., needs ... (file:line). why. remedy
+
+``message`` builds it. All exceptions are ``ChainruleError``s; each is also the built-in exception
+that a Python programmer would expect (``ShapeError`` is a ``ValueError``), so existing handlers work.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ChainruleError",
+    "CheckpointError",
+    "DataError",
+    "DeviceError",
+    "DtypeError",
+    "FailedError",
+    "GradientError",
+    "GraphError",
+    "IndexRangeError",
+    "NameNotFoundError",
+    "ReadOnlyError",
+    "ShapeError",
+    "UsageError",
+    "message",
+]
+
+
+def message(
+    where: str, got: str, needs: str = "", *, line: str = "", why: str = "", remedy: str = ""
+) -> str:
+    """Build an error text in the one form that all of them have.
+
+    >>> message("fc1/Linear", "f32[1,400]", "576 features", line="net.py:25", remedy="Flatten first")
+    '[fc1/Linear] got f32[1,400], needs 576 features (net.py:25). Flatten first.'
+    """
+    text = f"[{where}] got {got}"
+    if needs:
+        text += f", needs {needs}"
+    if line:
+        text += f" ({line})"
+    for sentence in (why, remedy):
+        if sentence:
+            text = f"{text.rstrip('.')}. {sentence}"
+    return text if text.endswith((".", "?", "!")) else text + "."
+
+
+class ChainruleError(Exception):
+    """Base class of everything that Chainrule raises on purpose."""
+
+
+class ShapeError(ChainruleError, ValueError):
+    """Shapes do not fit together.
+
+    Fails: ``cr.ones(2, 3) @ cr.ones(2, 3)``.  Mended: ``cr.ones(2, 3) @ cr.ones(2, 3).T``.
+    """
+
+
+class DtypeError(ChainruleError, TypeError):
+    """A value of the wrong type of number, or of a type that Chainrule does not have.
+
+    Fails: ``cr.tensor([1j])``.  Mended: ``cr.tensor([1.0])``.
+    """
+
+
+class IndexRangeError(ChainruleError, IndexError):
+    """An index or a label lies outside its axis.
+
+    Fails: ``F.cross_entropy(cr.zeros(1, 10), cr.tensor([10]))``.  Mended: labels from 0 to 9.
+    """
+
+
+class GradientError(ChainruleError, RuntimeError):
+    """A derivative was asked for that does not exist (any more).
+
+    Fails: ``loss.backward(); loss.backward()``.
+    Mended: ``loss.backward(retain_graph=True); loss.backward()``.
+    """
+
+
+class FailedError(ChainruleError, RuntimeError):
+    """A value could not be computed because something it depends on failed earlier.
+
+    Fails: reading ``loss`` after its step met a bad label.  Mended: record the step again.
+    """
+
+
+class GraphError(ChainruleError, RuntimeError):
+    """A graph breaks its own rules: found by ``Graph.verify()``, or a value was asked for twice."""
+
+
+class ReadOnlyError(ChainruleError, ValueError):
+    """A snapshot was written to.  Fails: ``t.numpy()[0] = 1``.  Mended: ``t.numpy().copy()[0] = 1``."""
+
+
+class NameNotFoundError(ChainruleError, AttributeError):
+    """A name that Chainrule does not have; the message gives the nearest one that it has.
+
+    Fails: ``cr.nn.Conv2D``.  Mended: ``cr.nn.Conv2d``.
+    """
+
+
+class DeviceError(ChainruleError, RuntimeError):
+    """A device that this installation does not have.  Fails: ``cr.device("cuda")``.  Mended: ``"cpu"``."""
+
+
+class DataError(ChainruleError, ValueError):
+    """A data file or picture is missing, damaged or not what its name says."""
+
+
+class CheckpointError(ChainruleError, RuntimeError):
+    """A checkpoint is damaged, or belongs to another model.
+
+    Fails: loading LeNet's weights into an MLP.  Mended: load them into the model that saved them.
+    """
+
+
+class UsageError(ChainruleError, ValueError):
+    """An argument that makes no sense, such as a negative learning rate."""

@@ -1,0 +1,1 @@
+"""RUN: from a program or a plan to numbers."""

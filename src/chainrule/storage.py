@@ -1,0 +1,524 @@
+"""What a handle holds, and when pending work is computed.
+
+A ``Tensor`` is a handle on a ``Storage``: the node of its present value and a version.  Recording an
+op makes a ``Recorded`` node and computes nothing; the thread's ``Recorder`` collects everything that
+is *pending and alive* into one ``Program`` when somebody looks.  Four guarantees bind:
+
+* PyTorch's numbers: a write gives the storage a new node, so the graph stays pure under aliasing.
+* No node is computed twice.
+* Looking is free and changes nothing.
+* Memory is flat in a loop: a computed node drops its inputs unless it can still be differentiated,
+  and its value unless somebody holds it or a later backward reads it.
+
+Lifetimes are counted, not traced: ``holders`` counts handles, ``saves`` counts the readers in
+histories that can still be differentiated.  Nodes refer to inputs only, so nothing waits for the
+garbage collector.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import ref
+
+import numpy as np
+
+from chainrule.errors import FailedError, GraphError
+from chainrule.graph import Line, Node
+from chainrule.ops.op import Op
+
+__all__ = ["Hold", "Leaf", "Program", "Recorded", "Recorder", "Storage", "recorder", "stats"]
+
+PENDING, COMPUTED, FAILED = range(3)
+
+LIVING_NODES_LIMIT = 20_000  # pending nodes that are alive before work is done unasked
+PENDING_BYTES_LIMIT = 64 << 20  # bytes of leaves that pending nodes alone keep alive
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """Whose gradient ends here: the handle (weakly) and the state of its storage when it was read."""
+
+    handle: ref
+    storage: ref
+    version: int
+
+    def moved(self) -> bool:
+        """Whether the handle has been written to, or given another storage, since."""
+        handle = self.handle()
+        if handle is None:
+            return False
+        storage = handle._storage
+        return storage is not self.storage() or storage.version != self.version
+
+
+class Recorded(Node):
+    """A node of the running program: mathematics, and the life of its value."""
+
+    __slots__ = (
+        "consumed",
+        "executions",
+        "failure",
+        "holders",
+        "leaf",
+        "needs_grad",
+        "recorder",
+        "saves",
+        "saving",
+        "sequence",
+        "state",
+        "value",
+        "watchers",
+    )
+
+    value: np.ndarray | None
+    consumed: Line | None  # where the backward stood that used this node's history up
+    leaf: Leaf | None
+    watchers: list[Any] | None  # hooks and handles that want this node's error signal
+    failure: BaseException | None
+    recorder: Recorder
+
+    def history(self) -> Iterator[tuple[int, Recorded]]:
+        """The inputs that an error signal is passed on to, with their positions."""
+        for index, source in enumerate(self.inputs):
+            if source.needs_grad:  # type: ignore[attr-defined]
+                yield index, source  # type: ignore[misc]
+
+    def read_by_backward(self) -> Iterator[Recorded]:
+        """The nodes whose values this node's vjp reads for the inputs that need it."""
+        for index, _ in self.history():
+            for position in self.op.reads_of(index, len(self.inputs)):
+                yield self if position < 0 else self.inputs[position]  # type: ignore[misc]
+
+    def save(self) -> None:
+        """Keep what backward reads."""
+        if not self.saving:
+            self.saving = True
+            for node in self.read_by_backward():
+                node.saves += 1
+
+    def consume(self, line: Line) -> None:
+        """A backward has used this node's history: let it go, and remember where."""
+        self.consumed = line
+        if self.saving:
+            self.saving = False
+            for node in self.read_by_backward():
+                node.saves -= 1
+                node.recorder.loosen(node)
+        if self.state != PENDING:
+            self.inputs = ()
+
+    def result(self) -> np.ndarray:
+        """The value; computes pending work. The array belongs to the node: never write to it."""
+        if self.state == PENDING:
+            self.recorder.compute(asked=self)
+        if self.state == FAILED:
+            raise FailedError(str(self.failure)) from self.failure
+        if self.value is None:
+            raise GraphError(f"[{self.op.name}] got a value that was freed. It was held by nobody.")
+        return self.value
+
+
+class Hold:
+    """One holder of a node: as long as it lives, the node's value is wanted."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: Recorded) -> None:
+        self.node = node
+        node.holders += 1
+
+    def __del__(self) -> None:
+        node = self.node
+        node.holders -= 1
+        if node.needs_grad and node.state == COMPUTED:
+            node.recorder.loosen(node)
+
+
+class Storage:
+    """What handles share: the node of the present value, and how often it was written to."""
+
+    __slots__ = ("__weakref__", "committed", "node", "version")
+
+    def __init__(self, node: Recorded) -> None:
+        self.node = node
+        self.version = 0
+        self.committed: Recorded | None = None  # the last computed value, while a write is pending
+        node.holders += 1
+
+    __del__ = Hold.__del__
+
+    def write(self, node: Recorded) -> None:
+        """Give the storage a new value. The old one stays until the new one is computed."""
+        old = self.node
+        if self.committed is None and old.state == COMPUTED:
+            self.committed = old
+        self._bind(node)
+        if node.state == PENDING:
+            node.recorder.writes.append(ref(self))
+        else:
+            self.committed = None
+
+    def roll_back(self) -> None:
+        """Return to the last computed value, after a failure."""
+        if self.committed is not None:
+            self._bind(self.committed)
+            self.committed = None
+
+    def _bind(self, node: Recorded) -> None:
+        node.holders += 1
+        self.node.holders -= 1
+        self.node = node
+        self.version += 1
+
+
+@dataclass
+class Stats:
+    """How much was recorded and computed since the start, by all threads. Read it with ``cr.stats()``.
+
+    ``repeated`` counts executions of a node that had been executed before: always 0.
+    """
+
+    recorded: int = 0
+    executed: int = 0
+    programs: int = 0
+    repeated: int = 0
+
+
+_stats = Stats()
+
+
+def stats() -> Stats:
+    """A snapshot of the counters.
+
+    >>> import chainrule as cr
+    >>> before = cr.stats().executed
+    >>> x = cr.ones(3) * 2 + 1
+    >>> cr.stats().executed - before
+    0
+    """
+    return Stats(**vars(_stats))
+
+
+class Program:
+    """Pending work in recording order, with the life of every value in it.
+
+    A backend calls, for each of ``nodes``: ``arguments``, then ``finish`` or ``fail``.
+    """
+
+    def __init__(self, nodes: list[Recorded], waiting: list[Recorded], kept: set[Recorded]) -> None:
+        self.nodes = nodes
+        self.committed = kept  # values that a failure returns to: overwritten only with an undo
+        self.failure: BaseException | None = None
+        self._undo: list[tuple[np.ndarray, Any, np.ndarray]] = []
+        self._kept = set(kept)
+        self._readers: dict[Recorded, int] = {}
+        for node in nodes:
+            for source in node.inputs:
+                self._readers[source] = self._readers.get(source, 0) + 1
+        for node in waiting:  # alive, but not computed now (a running backward): spare what it reads
+            self._kept.update(node.inputs)  # type: ignore[arg-type]
+        self._save(waiting)
+
+    def _save(self, waiting: list[Recorded]) -> None:
+        """Find the nodes that living tensors can be differentiated through; keep what that reads."""
+        differentiable = {source for node in waiting for _, source in node.history()}
+        for node in reversed(self.nodes):
+            if node.needs_grad and node.consumed is None and (node.holders or node in differentiable):
+                node.save()
+                differentiable.update(source for _, source in node.history())
+
+    def checkable(self) -> Iterator[Recorded]:
+        """The nodes whose values can be checked before anything is computed."""
+        for node in self.nodes:
+            if type(node.op).check is not Op.check and all(s.state == COMPUTED for s in node.inputs):
+                yield node
+
+    def arguments(self, node: Recorded) -> list[np.ndarray] | None:
+        """The values of the node's inputs; ``None`` if one of them has failed."""
+        values = []
+        for source in node.inputs:
+            if source.state == FAILED:
+                node.state, node.failure = FAILED, source.failure
+                return None
+            if source.value is None:
+                raise GraphError(f"[{node.op.name}] reads a value of {source.op.name} that was freed.")
+            values.append(source.value)
+        return values
+
+    def may_overwrite(self, node: Recorded) -> bool:
+        """Whether nobody else alive reads the first input, so that the result may take its place."""
+        source = node.inputs[0]
+        if source.holders or source.saves or self._readers[source] != 1:
+            return False
+        if source in self._kept and source not in self.committed:
+            return False
+        array = source.value
+        assert array is not None
+        owned = array.base is None and array.flags.writeable and array.flags.c_contiguous
+        return owned and sys.getrefcount(array) == 3 + 1  # node, `array`, argument; the caller's list
+
+    def undo_later(self, node: Recorded, array: np.ndarray, window: Any) -> None:
+        """Remember what is overwritten, if a failure would have to bring it back."""
+        if node.inputs[0] in self.committed:
+            self.committed.add(node)  # what is written next to this array is undone too
+            self._undo.append((array, window, array[window].copy()))
+
+    def finish(self, node: Recorded, value: np.ndarray) -> None:
+        """Take the result, and free what nobody reads any more."""
+        if node.executions:
+            _stats.repeated += 1
+        node.executions += 1
+        _stats.executed += 1
+        node.value, node.state = value, COMPUTED
+        inputs = node.inputs
+        if not node.saving:
+            node.inputs = ()
+        for source in inputs:
+            self._readers[source] -= 1  # type: ignore[index]
+            self._free(source)  # type: ignore[arg-type]
+        self._free(node)
+
+    def _free(self, node: Recorded) -> None:
+        if not (self._readers.get(node) or node.holders or node.saves or node in self._kept):
+            node.value = None
+
+    def fail(self, node: Recorded, error: BaseException) -> None:
+        """The node could not be computed; what depends on it will fail with the same message."""
+        node.state, node.failure = FAILED, error
+        self.failure = self.failure or error
+
+    def abandon(self, error: BaseException) -> None:
+        """Nothing more will be computed (Ctrl-C)."""
+        self.failure = error
+        for node in self.nodes:
+            if node.state == PENDING:
+                node.state, node.failure = FAILED, error
+
+    def undo(self) -> None:
+        """Bring back what was overwritten; values made of it meanwhile keep their numbers."""
+        touched = {id(array) for array, _, _ in self._undo}
+        for node in self.nodes:
+            value = node.value
+            if value is not None and (id(value) in touched or id(value.base) in touched):
+                node.value = value.copy()
+        for array, window, old in reversed(self._undo):
+            array[window] = old
+
+
+class Recorder:
+    """One thread's recording state (``no_grad``, scopes) and its pending work."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.grad_enabled = True
+        self.scope = ""
+        self.depth = 0  # of Module calls
+        self.undisturbed = 0  # inside an optimizer or a backward: no work is done unasked
+        self.taps: list[Any] = []  # the active tapes of record()
+        self.writes: list[ref[Storage]] = []
+        self._pending: list[ref[Recorded]] = []
+        self._loose: list[ref[Recorded]] = []
+        self._sequence = 0
+        self._limit = LIVING_NODES_LIMIT
+        self._new_bytes = 0
+
+    # ------------------------------------------------------------ recording
+
+    def leaf(self, op: Op, value: np.ndarray, dtype: Any, leaf: Leaf | None = None) -> Recorded:
+        """A node that is made with its value."""
+        node = self._node(op, (), {}, value.shape, dtype)
+        node.value, node.state = value, COMPUTED
+        node.leaf, node.needs_grad = leaf, leaf is not None
+        if leaf is None:
+            self._new_bytes += value.nbytes
+        return node
+
+    def record(self, op: Op, inputs: tuple[Recorded, ...], meta: Mapping[str, Any]) -> Recorded:
+        """Record ``op(*inputs, **meta)``. Nothing is computed."""
+        shape, dtype = op.infer(*inputs, **meta)
+        node = self._node(op, inputs, meta, shape, dtype)
+        needs_grad = False
+        for source in inputs:
+            if source.needs_grad:
+                needs_grad = True
+            if source.state != COMPUTED:
+                if source.state == FAILED:
+                    raise FailedError(str(source.failure)) from source.failure
+                if source.recorder is not self:
+                    source.result()  # another thread's work is computed by its own recorder
+        node.needs_grad = needs_grad and self.grad_enabled and op.differentiable
+        _stats.recorded += 1
+        self._pending.append(ref(node))
+        for tape in self.taps:
+            tape.saw(node)
+        if len(self._pending) >= self._limit or self._new_bytes >= PENDING_BYTES_LIMIT:
+            self._relieve(node)
+        return node
+
+    def _node(self, op, inputs, meta, shape, dtype) -> Recorded:
+        node = Recorded(op, inputs, meta, shape, dtype, scope=self.scope, line=user_line())
+        node.value = node.leaf = node.consumed = node.watchers = node.failure = None
+        node.state = PENDING
+        node.holders = node.saves = node.executions = 0
+        node.needs_grad = node.saving = False
+        node.recorder = self
+        node.sequence = self._sequence = self._sequence + 1
+        return node
+
+    # ------------------------------------------------------------ computing
+
+    def pending(self) -> list[Recorded]:
+        """The pending nodes that are alive, in recording order."""
+        alive = [
+            node
+            for node in (reference() for reference in self._pending)
+            if node is not None and node.state == PENDING
+        ]
+        self._pending = [ref(node) for node in alive]
+        return alive
+
+    def compute(self, asked: Recorded | None = None) -> None:
+        """Compute everything that is pending and alive, in one program.
+
+        Raises the first failure if ``asked`` failed, if nobody in particular asked, or if writes to
+        state had to be taken back; otherwise a failure is told to whoever reads a failed value.
+        """
+        with self.lock:
+            alive = self.pending()
+            roots = [node for node in alive if node.holders or node is asked]
+            if not roots:
+                return
+            chosen = _pending_ancestors(roots)
+            writes = [storage for storage in (r() for r in self.writes) if storage is not None]
+            self.writes = []
+            program = Program(
+                sorted(chosen, key=lambda node: node.sequence),
+                [node for node in alive if node not in chosen],
+                {storage.committed for storage in writes if storage.committed is not None},
+            )
+            _stats.programs += 1
+            try:
+                execute(program)
+            except BaseException as error:  # Ctrl-C, or a defect of ours: leave a consistent state
+                program.abandon(error)
+            self._settle(program, writes)
+            failure = program.failure
+        if failure is not None:
+            told = isinstance(failure, Exception) and asked is not None
+            if not told or asked.state == FAILED or any(s.committed is not None for s in writes):
+                raise failure
+
+    def _settle(self, program: Program, writes: list[Storage]) -> None:
+        """Commit the writes to state together, or take them all back."""
+        if program.failure is not None:
+            program.undo()
+        for storage in writes:
+            committed = storage.committed
+            if program.failure is not None:
+                storage.roll_back()
+            storage.committed = None
+            if committed is not None and committed is not storage.node:
+                self.loosen(committed)
+        loose, self._loose = self._loose, []
+        for reference in loose:
+            node = reference()
+            if node is not None and not (node.holders or node.saves) and node.state == COMPUTED:
+                node.value = None
+        self._new_bytes = 0
+
+    def loosen(self, node: Recorded) -> None:
+        """Somebody let go of the node; its value is freed after the next program unless still wanted."""
+        if not (node.holders or node.saves):
+            self._loose.append(ref(node))
+
+    def _relieve(self, newest: Recorded) -> None:
+        """Work that piles up is done unasked: 20,000 living nodes, or 64 MB held by them alone."""
+        alive = self.pending()
+        held = {s for node in alive for s in node.inputs if s.state == COMPUTED and not s.holders}
+        size = sum(source.value.nbytes for source in held if source.value is not None)
+        if (len(alive) >= LIVING_NODES_LIMIT or size >= PENDING_BYTES_LIMIT) and not self.undisturbed:
+            self.compute(asked=newest)
+            alive = self.pending()
+        self._limit = len(alive) + LIVING_NODES_LIMIT
+        self._new_bytes = 0
+
+    # ------------------------------------------------------------ state that is set for a while
+
+    @contextmanager
+    def setting(self, **values: Any) -> Iterator[None]:
+        """Set attributes for the length of a ``with`` block: ``grad_enabled=False``."""
+        before = {name: getattr(self, name) for name in values}
+        for name, value in values.items():
+            setattr(self, name, value)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                setattr(self, name, value)
+
+    @contextmanager
+    def undisturbed_work(self) -> Iterator[None]:
+        """No work is done unasked inside an optimizer or a backward."""
+        with self.lock:
+            self.undisturbed += 1
+            try:
+                yield
+            finally:
+                self.undisturbed -= 1
+
+
+def _pending_ancestors(roots: Iterable[Recorded]) -> set[Recorded]:
+    found: set[Recorded] = set(roots)
+    stack = list(found)
+    while stack:
+        for source in stack.pop().inputs:
+            if source.state == PENDING and source not in found:  # type: ignore[attr-defined]
+                found.add(source)  # type: ignore[arg-type]
+                stack.append(source)  # type: ignore[arg-type]
+    return found
+
+
+class _Threads(threading.local):
+    def __init__(self) -> None:
+        self.recorder = Recorder()
+
+
+_threads = _Threads()
+
+
+def recorder() -> Recorder:
+    """This thread's recorder."""
+    return _threads.recorder
+
+
+def _unfilled(program: Program) -> None:
+    raise GraphError("[storage] nothing can be computed before chainrule.step is imported.")
+
+
+execute: Callable[[Program], None] = _unfilled  # filled by step.py with a backend's run
+
+_PACKAGE = str(Path(__file__).parent)
+_OUR_MODELS = str(Path(__file__).parent / "models")  # read like a user's own code
+_ours: dict[Any, bool] = {}
+
+
+def user_line() -> Line | None:
+    """The innermost line that is not Chainrule's own, as (code, number): never a frame."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        code = frame.f_code
+        ours = _ours.get(code)
+        if ours is None:
+            name = code.co_filename
+            ours = name.startswith(_PACKAGE) and not name.startswith(_OUR_MODELS)
+            _ours[code] = ours
+        if not ours:
+            return code, frame.f_lineno
+        frame = frame.f_back
+    return None
