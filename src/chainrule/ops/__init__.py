@@ -1,0 +1,35 @@
+"""MATHEMATICS: what is computed, and its derivative.  No backend is named here.
+
+The rooms: ``op.py`` the contract of an op; ``elementwise.py``, ``reduce.py``, ``movement.py``,
+``linear.py``, ``conv.py``, ``pool.py``, ``index.py``, ``random.py`` the primitives, ``scalars.py``
+and ``windows.py`` what several of them share.
+Importing this package fills the registry.
+"""
+
+from chainrule.ops import (
+    conv,
+    elementwise,
+    index,
+    linear,
+    movement,
+    pool,
+    random,
+    reduce,
+)
+from chainrule.ops.op import REGISTRY, Elementwise, Op, Sample, register
+
+__all__ = [
+    "REGISTRY",
+    "Elementwise",
+    "Op",
+    "Sample",
+    "conv",
+    "elementwise",
+    "index",
+    "linear",
+    "movement",
+    "pool",
+    "random",
+    "reduce",
+    "register",
+]
