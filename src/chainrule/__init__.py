@@ -1,3 +1,198 @@
-"""Chainrule: a neural-network framework that you can see through."""
+"""Chainrule: a neural-network framework that you can see through.
+
+PyTorch's names on one explicit graph, on which every value and every error signal has a name.
+
+>>> import chainrule as cr
+>>> w = cr.tensor(0.8, requires_grad=True)
+>>> loss = (w * 1.5 - 1) ** 2
+>>> loss.backward()
+>>> round(w.grad.item(), 4)
+0.6
+"""
+
+from __future__ import annotations
+
+import builtins
+import difflib
+from typing import Any
+
+from chainrule import autograd, backprop, func, step
+from chainrule.creation import (
+    arange,
+    as_tensor,
+    bernoulli,
+    cat,
+    concatenate,
+    einsum,
+    empty,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    stack,
+    tril,
+    triu,
+    where,
+    zeros,
+    zeros_like,
+)
+from chainrule.dtypes import DType, bool_, float32, float64, int32, int64, uint8
+from chainrule.errors import (
+    ChainruleError,
+    CheckpointError,
+    DataError,
+    DeviceError,
+    DtypeError,
+    FailedError,
+    GradientError,
+    GraphError,
+    IndexRangeError,
+    NameNotFoundError,
+    ReadOnlyError,
+    ShapeError,
+    UsageError,
+    message,
+)
+from chainrule.graph import Graph
+from chainrule.random import (
+    get_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_state,
+)
+from chainrule.storage import stats
+from chainrule.tensor import (
+    Tensor,
+    device,
+    enable_grad,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+    synchronize,
+    tensor,
+)
+
+__all__ = [
+    "ChainruleError",
+    "CheckpointError",
+    "DType",
+    "DataError",
+    "DeviceError",
+    "DtypeError",
+    "FailedError",
+    "GradientError",
+    "Graph",
+    "GraphError",
+    "IndexRangeError",
+    "NameNotFoundError",
+    "ReadOnlyError",
+    "ShapeError",
+    "Tensor",
+    "UsageError",
+    "arange",
+    "as_tensor",
+    "autograd",
+    "backprop",
+    "func",
+    "bernoulli",
+    "bool",
+    "bool_",
+    "cat",
+    "concatenate",
+    "cuda",
+    "device",
+    "double",
+    "einsum",
+    "empty",
+    "enable_grad",
+    "eye",
+    "float",
+    "float32",
+    "float64",
+    "from_numpy",
+    "full",
+    "full_like",
+    "get_state",
+    "graph",
+    "initial_seed",
+    "int",
+    "int32",
+    "int64",
+    "is_grad_enabled",
+    "linspace",
+    "long",
+    "manual_seed",
+    "no_grad",
+    "ones",
+    "ones_like",
+    "rand",
+    "rand_like",
+    "randint",
+    "randn",
+    "randn_like",
+    "randperm",
+    "seed",
+    "set_grad_enabled",
+    "set_state",
+    "stack",
+    "stats",
+    "step",
+    "synchronize",
+    "tensor",
+    "tril",
+    "triu",
+    "uint8",
+    "where",
+    "zeros",
+    "zeros_like",
+]
 
 __version__ = "0.1.0"
+
+bool = bool_  # noqa: A001  PyTorch's names
+double, float, int, long = float64, float32, int32, int64  # noqa: A001
+
+
+def graph(*outputs: Tensor) -> Graph:
+    """The graph that tensors are computed by, as far as it has not been let go.
+
+    >>> print(graph(tensor([1.0, 2.0]).sum()))  # doctest: +ELLIPSIS
+    %0  f32[2]  data ...
+    """
+    from_tensors = {
+        output.name or ("y" if len(outputs) == 1 else f"y{index}"): output._node
+        for index, output in enumerate(outputs)
+    }
+    return Graph(from_tensors)
+
+
+class cuda:
+    """PyTorch's ``torch.cuda``, as far as it can be without a CUDA backend."""
+
+    @staticmethod
+    def is_available() -> builtins.bool:
+        """False: there is no CUDA backend yet."""
+        return False
+
+    @staticmethod
+    def synchronize() -> None:
+        """As ``cr.synchronize()``."""
+        synchronize()
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    nearest = difflib.get_close_matches(name, __all__, n=1, cutoff=0.5)
+    hint = f"; nearest {nearest[0]}" if nearest else ""
+    raise NameNotFoundError(f"chainrule has no {name}{hint}")

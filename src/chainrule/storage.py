@@ -115,7 +115,8 @@ class Recorded(Node):
 
     def result(self) -> np.ndarray:
         """The value; computes pending work. The array belongs to the node: never write to it."""
-        if self.state == PENDING:
+        held = Hold(self) if self.state == PENDING else None
+        if held is not None:
             self.recorder.compute(asked=self)
         if self.state == FAILED:
             raise FailedError(str(self.failure)) from self.failure
@@ -341,6 +342,8 @@ class Recorder:
 
     def record(self, op: Op, inputs: tuple[Recorded, ...], meta: Mapping[str, Any]) -> Recorded:
         """Record ``op(*inputs, **meta)``. Nothing is computed."""
+        if len(self._pending) >= self._limit or self._new_bytes >= PENDING_BYTES_LIMIT:
+            self._relieve()
         shape, dtype = op.infer(*inputs, **meta)
         node = self._node(op, inputs, meta, shape, dtype)
         needs_grad = False
@@ -357,8 +360,6 @@ class Recorder:
         self._pending.append(ref(node))
         for tape in self.taps:
             tape.saw(node)
-        if len(self._pending) >= self._limit or self._new_bytes >= PENDING_BYTES_LIMIT:
-            self._relieve(node)
         return node
 
     def _node(self, op, inputs, meta, shape, dtype) -> Recorded:
@@ -391,7 +392,7 @@ class Recorder:
         """
         with self.lock:
             alive = self.pending()
-            roots = [node for node in alive if node.holders or node is asked]
+            roots = [node for node in alive if node.holders]
             if not roots:
                 return
             chosen = _pending_ancestors(roots)
@@ -437,13 +438,13 @@ class Recorder:
         if not (node.holders or node.saves):
             self._loose.append(ref(node))
 
-    def _relieve(self, newest: Recorded) -> None:
+    def _relieve(self) -> None:
         """Work that piles up is done unasked: 20,000 living nodes, or 64 MB held by them alone."""
         alive = self.pending()
         held = {s for node in alive for s in node.inputs if s.state == COMPUTED and not s.holders}
         size = sum(source.value.nbytes for source in held if source.value is not None)
         if (len(alive) >= LIVING_NODES_LIMIT or size >= PENDING_BYTES_LIMIT) and not self.undisturbed:
-            self.compute(asked=newest)
+            self.compute()
             alive = self.pending()
         self._limit = len(alive) + LIVING_NODES_LIMIT
         self._new_bytes = 0

@@ -1,0 +1,119 @@
+"""``autograd.grad`` and ``autograd.Function``: PyTorch's names for derivatives made by hand.
+
+A ``Function`` with its own forward and backward becomes an op of the graph like any other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.backprop import grad
+from chainrule.dtypes import DType
+from chainrule.errors import GradientError, message
+from chainrule.ops.op import Op
+from chainrule.storage import recorder
+from chainrule.tensor import Tensor, no_grad
+
+__all__ = ["Function", "grad"]
+
+
+class Context:
+    """What ``forward`` leaves for ``backward``: saved tensors, and any attribute."""
+
+    def __init__(self) -> None:
+        self.saved_tensors: tuple[Tensor, ...] = ()
+        self.needs_input_grad: tuple[bool, ...] = ()
+
+    def save_for_backward(self, *tensors: Tensor) -> None:
+        """Keep tensors for ``backward``, as ``saved_tensors``."""
+        self.saved_tensors = tensors
+
+
+class Custom(Op):
+    """y = forward(x…) as its author wrote it      x̄ = backward(ȳ)
+
+    ``result`` is what forward returned; it is the last input, so that the graph shows how it came.
+    """
+
+    reads = ""
+
+    def __init__(self, name: str, context: Context, backward: Any) -> None:
+        self.name = name  # type: ignore[misc]
+        self.context, self.backward = context, backward
+
+    def infer(self, *inputs: Any) -> tuple[tuple[int, ...], DType]:
+        return inputs[-1].shape, inputs[-1].dtype
+
+    def reference(self, *inputs: Any) -> Any:
+        return inputs[-1]
+
+    def vjp(self, y: Any, y_bar: Any, *inputs: Any) -> tuple[Any, ...]:
+        bars = self.backward(self.context, y_bar)
+        bars = bars if isinstance(bars, tuple) else (bars,)
+        sources = inputs[:-1]
+        tensors = [index for index, is_tensor in enumerate(self.context.is_tensor) if is_tensor]  # type: ignore[attr-defined]
+        if len(bars) != len(self.context.is_tensor):  # type: ignore[attr-defined]
+            raise GradientError(
+                message(
+                    self.name,
+                    f"{len(bars)} error signals from backward",
+                    f"one for each of the {len(self.context.is_tensor)} arguments of forward",  # type: ignore[attr-defined]
+                    remedy="Return None for what needs none",
+                )
+            )
+        found = [bars[index] for index in tensors]
+        for bar, source in zip(found, sources, strict=True):
+            if bar is not None and bar.shape != source.shape:
+                got = f"an error signal of shape {list(bar.shape)}"
+                raise GradientError(message(self.name, got, f"{list(source.shape)} as its input"))
+        return (*found, None)
+
+
+class Function:
+    """An operation with its own forward and backward.
+
+    ``forward(ctx, *args)`` is recorded without history; ``backward(ctx, y_bar)`` returns one error
+    signal (or ``None``) for each argument of forward.
+
+    >>> import chainrule as cr
+    >>> class Cube(Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x**3
+    ...     @staticmethod
+    ...     def backward(ctx, y_bar):
+    ...         (x,) = ctx.saved_tensors
+    ...         return y_bar * 3 * x**2
+    >>> x = cr.tensor(2.0, requires_grad=True)
+    >>> Cube.apply(x).backward()
+    >>> x.grad
+    tensor(12.)
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Any:
+        """What is computed. To be written by the subclass."""
+        raise GradientError(message("Function", "no forward", "a static method forward(ctx, ...)"))
+
+    @staticmethod
+    def backward(ctx: Any, *y_bar: Any) -> Any:
+        """The error signals of forward's arguments. To be written by the subclass."""
+        raise GradientError(message("Function", "no backward", "a static method backward(ctx, y_bar)"))
+
+    @classmethod
+    def apply(cls, *args: Any) -> Tensor:
+        """Call the operation; its result can be differentiated by its own backward."""
+        context = Context()
+        context.is_tensor = tuple(isinstance(x, Tensor) for x in args)  # type: ignore[attr-defined]
+        context.needs_input_grad = tuple(isinstance(x, Tensor) and x.requires_grad for x in args)
+        with no_grad():
+            result = cls.forward(context, *args)
+        if not isinstance(result, Tensor):
+            got = f"{type(result).__name__} from forward"
+            raise GradientError(message(cls.__name__, got, "one tensor"))
+        op = Custom(cls.__name__, context, cls.backward)
+        nodes = tuple(x._node for x in args if isinstance(x, Tensor))
+        return Tensor._of(recorder().record(op, (*nodes, result._node), {}))
+
+

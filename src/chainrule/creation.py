@@ -1,0 +1,280 @@
+"""Making tensors, and functions of several tensors: the names of ``torch``'s top level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from chainrule import random as streams
+from chainrule.dtypes import DType, dtype_of, float32, int64
+from chainrule.errors import ShapeError, UsageError, message
+from chainrule.operators import axis_of, choose, number_node
+from chainrule.ops import leaf, movement
+from chainrule.ops import random as draws
+from chainrule.storage import recorder
+from chainrule.tensor import Device, Tensor, tensor
+
+__all__ = [
+    "arange",
+    "as_tensor",
+    "bernoulli",
+    "cat",
+    "concatenate",
+    "einsum",
+    "empty",
+    "eye",
+    "from_numpy",
+    "full",
+    "full_like",
+    "linspace",
+    "ones",
+    "ones_like",
+    "rand",
+    "rand_like",
+    "randint",
+    "randn",
+    "randn_like",
+    "randperm",
+    "stack",
+    "tril",
+    "triu",
+    "where",
+    "zeros",
+    "zeros_like",
+]
+
+
+def _sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
+    sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    sizes = tuple(int(size) for size in sizes)
+    if any(size < 0 for size in sizes):
+        raise ShapeError(message("shape", f"{list(sizes)}", "sizes of 0 or more"))
+    return sizes
+
+
+def _made(array: np.ndarray, requires_grad: bool, device: Any = None) -> Tensor:
+    if device is not None:
+        Device(device)
+    made = Tensor._of(recorder().leaf(leaf.data, array, dtype_of(array.dtype)))
+    return made.requires_grad_() if requires_grad else made
+
+
+def full(
+    shape: Sequence[int], value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """One number everywhere: full((2,), 7.0) is [7., 7.]."""
+    kind = dtype_of(dtype) if dtype is not None else dtype_of(type(value))
+    return _made(np.full(_sizes((tuple(shape),)), value, kind.numpy), requires_grad, device)
+
+
+def zeros(*shape: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros: zeros(2, 3) or zeros((2, 3))."""
+    return full(_sizes(shape), 0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def ones(*shape: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones: ones(2, 3) or ones((2, 3))."""
+    return full(_sizes(shape), 1, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+empty = zeros  # uninitialised memory is no reproducible value
+
+
+def full_like(x: Tensor, value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """One number everywhere, in the shape and dtype of ``x``."""
+    return full(x.shape, value, dtype=dtype or x.dtype, requires_grad=requires_grad)
+
+
+def zeros_like(x: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros in the shape and dtype of ``x``."""
+    return full_like(x, 0, dtype=dtype, requires_grad=requires_grad)
+
+
+def ones_like(x: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones in the shape and dtype of ``x``."""
+    return full_like(x, 1, dtype=dtype, requires_grad=requires_grad)
+
+
+def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """start, start + step, … below end: arange(3) is [0, 1, 2]."""
+    array = np.arange(*bounds)
+    kind = dtype_of(dtype) if dtype is not None else (int64 if array.dtype.kind == "i" else float32)
+    return _made(array.astype(kind.numpy), requires_grad, device)
+
+
+def linspace(start: float, end: float, steps: int, *, dtype: Any = float32) -> Tensor:
+    """``steps`` numbers at equal distances, both ends included."""
+    return _made(np.linspace(start, end, steps).astype(dtype_of(dtype).numpy), False)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = float32) -> Tensor:
+    """Ones on the diagonal."""
+    return _made(np.eye(n, m, dtype=dtype_of(dtype).numpy), False)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor of an array's values. They are copied: a write to the array does not reach the tensor."""
+    return tensor(np.asarray(array))
+
+
+def as_tensor(data: Any, *, dtype: Any = None) -> Tensor:
+    """``data`` itself if it is a tensor of that dtype, else a tensor of its values."""
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)
+    return tensor(data, dtype=dtype)
+
+
+# ---------------------------------------------------------------- random numbers
+
+
+def _draw(
+    function: Callable[..., Tensor], shape: tuple[int, ...], stream: str, **options: Any
+) -> Tensor:
+    seed, number, draw = (
+        Tensor._of(number_node(value, int64)) for value in streams.stream(stream).next_draw()
+    )
+    return function(seed, number, draw, shape=shape, **options)
+
+
+def rand(
+    *shape: Any, dtype: Any = float32, requires_grad: bool = False, stream: str = "default"
+) -> Tensor:
+    """Uniform numbers in [0, 1) from a named stream of ``manual_seed``."""
+    y = _draw(draws.uniform, _sizes(shape), stream, dtype=dtype_of(dtype))
+    return y.requires_grad_() if requires_grad else y
+
+
+def randn(
+    *shape: Any, dtype: Any = float32, requires_grad: bool = False, stream: str = "default"
+) -> Tensor:
+    """Standard normal numbers, equal on every machine."""
+    y = _draw(draws.normal, _sizes(shape), stream, dtype=dtype_of(dtype))
+    return y.requires_grad_() if requires_grad else y
+
+
+def randint(low: int, high: int | None = None, size: Sequence[int] = (), *, stream: str = "default") -> Tensor:
+    """Whole numbers low ≤ y < high; with one bound, 0 ≤ y < low."""
+    low, high = (0, low) if high is None else (low, high)
+    return _draw(draws.integers, _sizes((tuple(size),)), stream, low=low, high=high)
+
+
+def randperm(n: int, *, stream: str = "default") -> Tensor:
+    """The numbers 0 … n - 1 in random order."""
+    seed, number, draw = (
+        Tensor._of(number_node(value, int64)) for value in streams.stream(stream).next_draw()
+    )
+    return draws.permutation(seed, number, draw, n=n)
+
+
+def bernoulli(shape: Sequence[int], p: float, *, stream: str = "default") -> Tensor:
+    """True with probability p."""
+    return _draw(draws.bernoulli, _sizes((tuple(shape),)), stream, p=p)
+
+
+def rand_like(x: Tensor) -> Tensor:
+    """Uniform numbers in the shape and dtype of ``x``."""
+    return rand(x.shape, dtype=x.dtype)
+
+
+def randn_like(x: Tensor) -> Tensor:
+    """Standard normal numbers in the shape and dtype of ``x``."""
+    return randn(x.shape, dtype=x.dtype)
+
+
+# ---------------------------------------------------------------- functions of several tensors
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """The tensors one after the other along an axis."""
+    if not len(tensors):
+        raise UsageError(message("cat", "no tensors", "at least one"))
+    axis = axis_of(dim, tensors[0].ndim, "cat")
+    dtypes: list[DType] = [x.dtype for x in tensors]
+    widest = max(dtypes, key=lambda dtype: dtype.rank)
+    return movement.concatenate(*(x.to(widest) for x in tensors), axis=axis)
+
+
+concatenate = cat
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors of one shape along a new axis."""
+    if not len(tensors):
+        raise UsageError(message("stack", "no tensors", "at least one"))
+    return cat([x.unsqueeze(dim) for x in tensors], axis_of(dim, tensors[0].ndim + 1, "stack"))
+
+
+def where(condition: Tensor, a: Any, b: Any) -> Tensor:
+    """``a`` where the condition holds, else ``b``."""
+    return choose(condition, a, b)
+
+
+def tril(x: Tensor, diagonal: int = 0) -> Tensor:
+    """The lower triangle of matrices, zeros above it."""
+    mask = np.tri(*x.shape[-2:], diagonal, dtype=bool)
+    return choose(tensor(mask).expand(x.shape), x, 0)
+
+
+def triu(x: Tensor, diagonal: int = 0) -> Tensor:
+    """The upper triangle of matrices, zeros below it."""
+    mask = ~np.tri(*x.shape[-2:], diagonal - 1, dtype=bool)
+    return choose(tensor(mask).expand(x.shape), x, 0)
+
+
+def einsum(equation: str, *operands: Tensor) -> Tensor:
+    """Einstein summation: einsum("bik,bkj->bij", a, b), as one matrix product per pair of operands.
+
+    Letters name axes; what is missing on the right is summed. ``...`` is not supported.
+    """
+    inputs, arrow, result = equation.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    if "." in equation or len(terms) != len(operands):
+        needs = f"one group of letters for each of {len(operands)} operands"
+        raise UsageError(message("einsum", repr(equation), needs))
+    if not arrow:
+        letters = inputs.replace(",", "")
+        result = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
+    left, x = _diagonal(terms[0], operands[0])
+    for index in range(1, len(terms)):
+        later = set(result).union(*terms[index + 1 :])
+        right, y = _diagonal(terms[index], operands[index])
+        left, x = _contract(left, x, right, y, later)
+    gone = tuple(axis for axis, letter in enumerate(left) if letter not in result)
+    x = x.sum(gone) if gone else x
+    kept = [letter for letter in left if letter in result]
+    return x.permute(tuple(kept.index(letter) for letter in result)) if result else x
+
+
+def _diagonal(term: str, x: Tensor) -> tuple[str, Tensor]:
+    if len(term) != x.ndim:
+        raise ShapeError(message("einsum", f"{x.ndim} axes for {term!r}", f"{len(term)}"))
+    while len(set(term)) < len(term):
+        letter = next(c for c in term if term.count(c) > 1)
+        a = term.index(letter)
+        b = term.index(letter, a + 1)
+        same = eye(x.shape[a], dtype=x.dtype)
+        shape = [1] * x.ndim
+        shape[a], shape[b] = x.shape[a], x.shape[b]
+        x = (x * same.reshape(shape)).sum(b)
+        term = term[:b] + term[b + 1 :]
+    return term, x
+
+
+def _contract(left: str, x: Tensor, right: str, y: Tensor, later: set[str]) -> tuple[str, Tensor]:
+    both = [c for c in left if c in right]
+    batch = [c for c in both if c in later]
+    summed = [c for c in both if c not in later]
+    rows = [c for c in left if c not in both]
+    columns = [c for c in right if c not in both]
+    size = dict(zip(left, x.shape, strict=True)) | dict(zip(right, y.shape, strict=True))
+    count = {name: prod(size[c] for c in group) for name, group in
+             (("batch", batch), ("summed", summed), ("rows", rows), ("columns", columns))}  # fmt: skip
+    a = x.permute(tuple(left.index(c) for c in batch + rows + summed))
+    b = y.permute(tuple(right.index(c) for c in batch + summed + columns))
+    a = a.reshape(count["batch"], count["rows"], count["summed"])
+    b = b.reshape(count["batch"], count["summed"], count["columns"])
+    order = batch + rows + columns
+    return "".join(order), (a @ b).reshape(tuple(size[c] for c in order))

@@ -1,0 +1,842 @@
+"""Tensor: the user's handle on a storage; reading, writing, gradients, conversion.
+
+Calculation is in ``operators.py``, views in ``views.py``, ``x[...]`` in ``indexing.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from html import escape
+from math import prod
+from typing import Any
+from weakref import ref
+
+import numpy as np
+
+from chainrule import indexing
+from chainrule.dtypes import DType, bool_, dtype_of, float32, float64, int32, int64, uint8
+from chainrule.errors import (
+    DeviceError,
+    DtypeError,
+    GradientError,
+    ReadOnlyError,
+    ShapeError,
+    UsageError,
+    message,
+)
+from chainrule.graph import type_text
+from chainrule.operators import Operators, cast_node, expand_node, number_node
+from chainrule.ops import elementwise, leaf
+from chainrule.ops.movement import concatenate
+from chainrule.ops.op import Op
+from chainrule.storage import FAILED, Hold, Leaf, Recorded, Storage, recorder, user_line
+from chainrule.views import Step, Views
+
+__all__ = [
+    "Device",
+    "Tensor",
+    "device",
+    "enable_grad",
+    "is_grad_enabled",
+    "no_grad",
+    "set_grad_enabled",
+    "synchronize",
+    "tensor",
+]
+
+
+class Snapshot(np.ndarray):
+    """What ``.numpy()`` returns: a read-only look at a value. Results of NumPy functions are plain."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not self.flags.writeable:
+            raise ReadOnlyError(
+                message(
+                    "numpy()",
+                    "a write to a read-only snapshot",
+                    "an array of your own",
+                    remedy="t.numpy().copy() makes one; t[...] = value writes to the tensor",
+                )
+            )
+        super().__setitem__(key, value)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
+        if out is not None and any(type(o) is Snapshot and not o.flags.writeable for o in out):
+            out[0].view(Snapshot)[...] = 0  # raises the one error
+        plain = [x.view(np.ndarray) if isinstance(x, Snapshot) else x for x in inputs]
+        if out is not None:
+            kwargs["out"] = tuple(o.view(np.ndarray) if isinstance(o, Snapshot) else o for o in out)
+        return getattr(ufunc, method)(*plain, **kwargs)
+
+    def __reduce__(self):
+        return np.array(self).__reduce__()
+
+
+class Tensor(Operators, Views):
+    """An array with a history: values in ``shape`` and ``dtype``, gradients in ``grad``.
+
+    Operations are recorded and computed when somebody looks (``print``, ``item``, ``numpy`` ...).
+
+    >>> import chainrule as cr
+    >>> w = cr.tensor([1.0, 2.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> w.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_detached",
+        "_grad",
+        "_leaf",
+        "_name",
+        "_path",
+        "_root",
+        "_seen",
+        "_shape",
+        "_storage",
+        "_tracked",
+        "_version",
+    )
+
+    __array_ufunc__ = None  # array + tensor is a tensor
+    __hash__ = object.__hash__
+
+    _storage: Storage
+    _path: tuple[Step, ...]  # the way from the storage to this view
+    _root: Tensor | None  # the leaf that this is a view of: through it errors flow
+    _detached: bool
+    _leaf: bool  # asked to require grad
+    _seen: Hold | None  # the node of `_version`, made once
+    _tracked: bool  # whether that node was made with gradients on
+
+    def __init__(self, data: Any = (), *, dtype: Any = None, requires_grad: bool = False) -> None:
+        """``cr.tensor`` is the usual way to make one."""
+        made = _from_data(data, None if dtype is None else dtype_of(dtype))
+        self._bind(made._storage, made._path)
+        self.requires_grad = requires_grad
+
+    # ------------------------------------------------------------ making handles
+
+    def _bind(self, storage: Storage, path: tuple[Step, ...] = ()) -> None:
+        self._storage, self._path = storage, path
+        self._root = self._seen = self._grad = self._name = self._shape = None
+        self._detached = self._leaf = False
+        self._version = -1
+
+    @staticmethod
+    def _of(node: Recorded) -> Tensor:
+        """A new tensor on a node."""
+        made = Tensor.__new__(Tensor)
+        made._bind(Storage(node))
+        return made
+
+    @staticmethod
+    def _like(data: Any, where: str) -> Tensor:
+        """An operand that is no tensor yet: an array or nested list."""
+        return _from_data(data, None)
+
+    def _record(self, op: Op, inputs: tuple[Any, ...], meta: dict[str, Any]) -> Tensor:
+        """Called by ``op(...)``: record the op on tensors, as a new tensor."""
+        return Tensor._of(recorder().record(op, tuple(x._node for x in inputs), meta))
+
+    def _alias(self, path: tuple[Step, ...] | None = None, detached: bool = False) -> Tensor:
+        """Another handle on this storage."""
+        other = Tensor.__new__(Tensor)
+        other._bind(self._storage, self._path if path is None else path)
+        if path is None:
+            other._shape = self._shape
+        if detached or (self._detached and not self._carries()):
+            other._detached = True
+        elif not recorder().grad_enabled:
+            other._detached = True
+        elif self._leaf or self._carries():
+            other._root = self
+        else:
+            other._root = self._root
+        return other
+
+    def _carries(self) -> bool:
+        """Whether a detached handle has a history of its own, from a differentiable write."""
+        return self._detached and self._seen is not None and self._seen.node.needs_grad
+
+    # ------------------------------------------------------------ reading
+
+    @property
+    def _node(self) -> Recorded:
+        """The node of the present value."""
+        storage = self._storage
+        if not (self._path or self._leaf or self._detached or self._root is not None):
+            return storage.node
+        grads = recorder().grad_enabled
+        if self._seen is not None and self._version == storage.version and (self._tracked or not grads):
+            return self._seen.node
+        if grads and self._leaf:
+            node = self._leaf_node()
+        elif grads and self._root is not None:
+            node = self._from(self._root._node, self._path[len(self._root._path) :])
+        else:
+            node = self._from(storage.node, self._path)
+            if (self._detached or self._leaf or self._root is not None) and node.needs_grad:
+                node = recorder().record(elementwise.detach, (node,), {})
+            if self._carries():  # another handle wrote since: its numbers, our history
+                node = recorder().record(elementwise.assign, (node, self._seen.node), {})  # type: ignore[union-attr]
+        self._seen, self._version = Hold(node), storage.version
+        self._tracked = grads or not (self._leaf or self._root is not None)
+        return node
+
+    @staticmethod
+    def _from(node: Recorded, path: Sequence[Step]) -> Recorded:
+        rec = recorder()
+        for step in path:
+            node = step.apply(rec, node)
+        return node
+
+    def _leaf_node(self) -> Recorded:
+        base = self._from(self._storage.node, self._path)
+        value = base.result()  # a pending write is done before it is read with gradients on
+        where = Leaf(ref(self), ref(self._storage), self._storage.version)
+        node = recorder().leaf(leaf.parameter, value, base.dtype, where)
+        node.name = self._name
+        return node
+
+    def _value(self) -> np.ndarray:
+        """The value, computed; it belongs to the node, so never write to it."""
+        return self._node.result()
+
+    # ------------------------------------------------------------ writing
+
+    def _overwrite(self, value: Tensor, where: str) -> Tensor:
+        """Write ``value`` into this tensor, cast and broadcast to it."""
+        dtype = self.dtype
+        node = value._node
+        if node.dtype.category > dtype.category and node.op is not leaf.number:
+            raise DtypeError(
+                message(where, f"{node.dtype.name} into {dtype.name}", f"{dtype.name} or less")
+            )
+        if node.op is leaf.number:
+            node = number_node(node.value, dtype)
+            if self.shape:
+                node = recorder().leaf(leaf.data, np.broadcast_to(node.value, self.shape), dtype)  # type: ignore[arg-type]
+        node = cast_node(node, dtype)
+        if node.shape != self.shape:
+            surplus = len(node.shape) - self.ndim
+            if surplus > 0 and node.shape[:surplus] == (1,) * surplus:
+                node = Tensor._of(node).reshape(node.shape[surplus:])._node
+            fits = len(node.shape) <= self.ndim and all(
+                a in (1, b) for a, b in zip(node.shape[::-1], self.shape[::-1], strict=False)
+            )
+            if not fits:
+                raise ShapeError(
+                    message(where, type_text(node.shape, dtype), f"{list(self.shape)}, or a part to repeat")
+                )
+            node = expand_node(node, self.shape)
+        return self._write(node, where)
+
+    def _write(self, value: Recorded, where: str) -> Tensor:
+        rec, storage = recorder(), self._storage
+        if rec.grad_enabled and (self._leaf or (self._root is not None and self._root._leaf)):
+            name = self._name or "this tensor"
+            raise GradientError(
+                message(
+                    where,
+                    f"{name}, a leaf that requires grad"
+                    if self._leaf
+                    else "a view of a leaf that requires grad",
+                    "a tensor whose old value no derivative needs",
+                    line=_where(),
+                    remedy="with no_grad(): write to it, or compute a new tensor out of place",
+                )
+            )
+        old = storage.node
+        if rec.grad_enabled and not self._detached:
+            storage.write(self._put_back(old, value))
+        else:
+            with rec.setting(grad_enabled=False):
+                new = self._put_back(old, value)
+                if new.needs_grad:
+                    new = rec.record(elementwise.detach, (new,), {})
+            if old.needs_grad:  # the numbers change, the history stays
+                with rec.setting(grad_enabled=True):
+                    new = rec.record(elementwise.assign, (new, old), {})
+            storage.write(new)
+        self._seen = None
+        if rec.grad_enabled and self._detached and value.needs_grad:
+            self._seen, self._version, self._tracked = Hold(value), storage.version, True
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The same storage without the history; assigning rebinds this handle to another storage."""
+        return self._alias(detached=True)
+
+    @data.setter
+    def data(self, source: Tensor) -> None:
+        if source.shape != self.shape and not self._leaf:
+            self._shape = None
+        self._storage, self._path = source._storage, source._path
+        self._shape, self._seen, self._version = None, None, -1
+
+    # ------------------------------------------------------------ what it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the axes."""
+        if not self._path:
+            return self._storage.node.shape
+        if self._shape is None:
+            self._shape = self._node.shape
+        return self._shape
+
+    def size(self, dim: int | None = None) -> Any:
+        """``shape``, or the size of one axis."""
+        return self.shape if dim is None else self.shape[dim]
+
+    @property
+    def dtype(self) -> DType:
+        """The number type."""
+        return self._storage.node.dtype
+
+    @property
+    def ndim(self) -> int:
+        """How many axes there are."""
+        return len(self.shape)
+
+    dim = lambda self: len(self.shape)  # noqa: E731  PyTorch has it as a method
+
+    def numel(self) -> int:
+        """How many elements there are."""
+        return prod(self.shape)
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """Bytes per element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values."""
+        return self.numel() * self.dtype.itemsize
+
+    @property
+    def device(self) -> Device:
+        """Where the values are: the CPU."""
+        return CPU
+
+    is_cuda = False
+    layout = "strided"
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is float32 or float64."""
+        return self.dtype.is_floating_point
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise DtypeError(message("len", type_text((), self.dtype), "at least one axis"))
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:
+            raise DtypeError(message("iteration", type_text((), self.dtype), "at least one axis"))
+        return iter([self[index] for index in range(self.shape[0])])
+
+    @property
+    def name(self) -> str | None:
+        """What you call this value; a named value keeps its error signal in ``bar``."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self._name = name
+        node = self._node
+        if node.name is None or node.leaf is not None:
+            node.name = name
+        if name is not None and not self.is_leaf:
+            self.retain_grad()
+
+    @property
+    def op(self) -> str:
+        """The op that made the value."""
+        return self._node.op.name
+
+    grad_fn = property(lambda self: None if self.is_leaf else self._node.op)
+
+    @property
+    def parents(self) -> tuple[Tensor, ...]:
+        """The inputs of the op that made the value; none once they have been let go."""
+        return tuple(Tensor._of(source) for source in self._node.inputs)  # type: ignore[arg-type]
+
+    # ------------------------------------------------------------ gradients
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether error signals reach this tensor."""
+        if self._leaf:
+            return True
+        if self._detached:
+            return self._carries()
+        if self._root is not None:
+            return self._root.requires_grad
+        return self._storage.node.needs_grad
+
+    @requires_grad.setter
+    def requires_grad(self, flag: bool) -> None:
+        self.requires_grad_(flag)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for the gradient with respect to this tensor, or stop asking."""
+        if requires_grad and not self.dtype.is_floating_point:
+            raise DtypeError(
+                message("requires_grad_", self.dtype.name, "a floating-point tensor", remedy=".float()")
+            )
+        if not self._leaf and self.requires_grad:
+            if not requires_grad:
+                raise GradientError(
+                    message("requires_grad_", "a tensor with a history", "a leaf", remedy=".detach()")
+                )
+            return self
+        self._leaf = bool(requires_grad)
+        self._seen = None
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor was made by you rather than by an operation that is tracked."""
+        return self._leaf or not self.requires_grad
+
+    @property
+    def grad(self) -> Tensor | None:
+        """∂L/∂v after ``backward()``: of leaves, and of tensors that are named or retain it."""
+        if self._grad is not None:
+            return self._grad
+        if self.is_leaf:
+            return None
+        bar = next((tape.bar_of(self._node) for tape in recorder().taps), None)
+        if bar is None:
+            raise GradientError(
+                message(
+                    self._name or f"{self.op} {type_text(self.shape, self.dtype)}",
+                    "no gradient that was kept",
+                    "to be named, retained or recorded before backward()",
+                    line=self._node.where,
+                    remedy='Give it a name (v.name = "v"), call v.retain_grad(), '
+                    "or run the step under cr.record()",
+                )
+            )
+        return bar
+
+    @grad.setter
+    def grad(self, grad: Tensor | None) -> None:
+        if grad is not None and (grad.shape, grad.dtype) != (self.shape, self.dtype):
+            got, needs = type_text(grad.shape, grad.dtype), type_text(self.shape, self.dtype)
+            raise ShapeError(message("grad", got, needs))
+        self._grad = grad
+
+    @property
+    def bar(self) -> Tensor | None:
+        """v̄ = ∂L/∂v, the error signal: another name of ``grad``."""
+        return self.grad
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Sequence[Tensor] | None = None,
+    ) -> None:
+        """Send the error signal L̄ = 1 (or ``gradient``) back; it is added to the ``grad`` of leaves.
+
+        Raises ``GradientError`` for a tensor that is no scalar without ``gradient``, without a
+        history, or whose history an earlier backward used up (``retain_graph=True`` keeps it).
+        """
+        backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def retain_grad(self) -> None:
+        """Keep ∂L/∂v of this tensor when ``backward()`` passes."""
+        if not self.requires_grad:
+            raise GradientError(message("retain_grad", "a tensor without a history", "requires_grad"))
+        if not self._leaf:
+            self._watch(ref(self))
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Removable:
+        """Call ``hook(error_signal)`` when it is complete; what it returns takes its place."""
+        if not self.requires_grad:
+            raise GradientError(message("register_hook", "a tensor without a history", "requires_grad"))
+        watchers = self._watch(hook)
+        return Removable(watchers, hook)
+
+    def _watch(self, watcher: Any) -> list[Any]:
+        node = self._node
+        if node.watchers is None:
+            node.watchers = []
+        node.watchers.append(watcher)
+        return node.watchers
+
+    # ------------------------------------------------------------ looking
+
+    def numpy(self) -> np.ndarray:
+        """A read-only snapshot: what is written to the tensor later does not show in it."""
+        snapshot = self._value().view(Snapshot)
+        snapshot.flags.writeable = False
+        return snapshot
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        value = self._value()
+        if copy or (dtype is not None and np.dtype(dtype) != value.dtype):
+            return value.astype(dtype or value.dtype)
+        plain = value.view()
+        plain.flags.writeable = False
+        return plain
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self._value().copy().__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        if self.numel() != 1:
+            raise ShapeError(
+                message("item", type_text(self.shape, self.dtype), "one element", remedy=".tolist()")
+            )
+        return self._value().item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        return self._value().tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.is_floating_point:
+            raise DtypeError(message("index", type_text(self.shape, self.dtype), "a whole number"))
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.numel() != 1:
+            raise ShapeError(
+                message(
+                    "bool",
+                    type_text(self.shape, self.dtype),
+                    "one element",
+                    why="The truth of several numbers is ambiguous",
+                    remedy=".any() or .all()",
+                )
+            )
+        return bool(self.item())
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value).any())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if not self.shape and spec else str(self)
+
+    def __repr__(self) -> str:
+        node = self._node
+        if node.state == FAILED:
+            return f"tensor(failed: {node.failure})"
+        body = np.array2string(self._value(), separator=", ", prefix="tensor(", threshold=1000)
+        notes = ""
+        if self.dtype not in (float32, int64, bool_) or not self.numel():
+            notes += f", dtype={self.dtype}"
+        if self._leaf:
+            notes += ", requires_grad=True"
+        elif self.requires_grad:
+            notes += f", op={self.op}"
+        return f"tensor({body}{notes})"
+
+    def _repr_html_(self) -> str:
+        numbers = self._value()
+        title = type_text(self.shape, self.dtype) + (f" {self._name}" if self._name else "")
+        if not self.requires_grad:
+            origin = ""
+        else:
+            origin = " · leaf" if self._leaf else f" · {self.op}"
+        head = f"<b>{escape(title)}</b>{escape(origin)}"
+        if numbers.ndim in (1, 2) and 0 < numbers.size <= 64:
+            rows = "".join(
+                "<tr>" + "".join(f"<td style='text-align:right'>{x:.4g}</td>" for x in row) + "</tr>"
+                for row in np.atleast_2d(numbers)
+            )
+            return f"{head}<table>{rows}</table>"
+        if numbers.size and self.dtype is not bool_:
+            spread = f"min {numbers.min():.4g}, mean {numbers.mean():.4g}, max {numbers.max():.4g}"
+            return f"{head}<br>{spread}"
+        return f"{head}<pre>{escape(repr(self))}</pre>"
+
+    # ------------------------------------------------------------ copies and conversions
+
+    def clone(self) -> Tensor:
+        """A copy with a storage of its own; error signals pass through it."""
+        return Tensor._of(recorder().record(elementwise.cast, (self._node,), {"dtype": self.dtype.name}))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise GradientError(
+                message("deepcopy", "a tensor with a history", "a leaf", remedy=".detach().clone()")
+            )
+        twin = type(self).__new__(type(self))
+        twin._bind(Storage(recorder().leaf(leaf.data, self._value().copy(), self.dtype)))
+        twin._leaf, twin._name = self._leaf, self._name
+        if self._grad is not None:
+            twin._grad = self._grad.detach().clone()
+        memo[id(self)] = twin
+        return twin
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (type(self), np.array(self._value()), self._leaf, self._name)
+
+    def to(self, *targets: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Tensor:
+        """Another dtype; the only device is the CPU. ``x.to(cr.float64)``, ``x.to("cpu")``."""
+        for target in targets:
+            if isinstance(target, Tensor):
+                dtype = target.dtype
+            elif isinstance(target, Device) or (isinstance(target, str) and target.split(":")[0] in _KINDS):
+                device = target
+            elif not isinstance(target, bool):
+                dtype = target
+        if device is not None:
+            Device(device)
+        wanted = self.dtype if dtype is None else dtype_of(dtype)
+        if wanted is self.dtype and not copy:
+            return self
+        return Tensor._of(recorder().record(elementwise.cast, (self._node,), {"dtype": wanted.name}))
+
+    type = to
+    cpu = lambda self: self  # noqa: E731
+    float = lambda self: self.to(float32)  # noqa: E731
+    double = lambda self: self.to(float64)  # noqa: E731
+    long = lambda self: self.to(int64)  # noqa: E731
+    int = lambda self: self.to(int32)  # noqa: E731
+    bool = lambda self: self != 0  # noqa: E731
+    byte = lambda self: self.to(uint8)  # noqa: E731
+    type_as = lambda self, other: self.to(other.dtype)  # noqa: E731
+
+    def cuda(self) -> Tensor:
+        """Raises: there is no CUDA backend yet."""
+        return self.to("cuda")
+
+    def number(self, value: Any) -> Tensor:
+        """A Python number as a tensor of no axes, of this dtype: a run-time scalar."""
+        return Tensor._of(number_node(value, self.dtype))
+
+    def new_zeros(self, *shape: Any) -> Tensor:
+        """Zeros of this dtype."""
+        sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], _int) else shape
+        return Tensor._of(recorder().leaf(leaf.data, np.zeros(sizes, self.dtype.numpy), self.dtype))
+
+    @staticmethod
+    def _join(parts: Sequence[Tensor], axis: _int) -> Tensor:
+        return concatenate(*parts, axis=axis)
+
+    # ------------------------------------------------------------ indexing
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return indexing.read(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        indexing.write(self, key, value if isinstance(value, Tensor) else _value_for(self, value))
+
+
+_int = int
+
+
+def _value_for(x: Tensor, value: Any) -> Tensor:
+    if isinstance(value, (bool, int, float, np.generic)):
+        return x.number(value)
+    return _from_data(value, None)
+
+
+def _rebuild(kind: type[Tensor], array: np.ndarray, requires_grad: bool, name: str | None) -> Tensor:
+    made = kind.__new__(kind)
+    made._bind(Storage(recorder().leaf(leaf.data, array, dtype_of(array.dtype))))
+    made._leaf, made._name = requires_grad, name
+    return made
+
+
+class Removable:
+    """What ``register_hook`` returns: ``remove()`` takes the hook off again."""
+
+    def __init__(self, hooks: list[Any], hook: Any) -> None:
+        self._hooks, self._hook = hooks, hook
+
+    def remove(self) -> None:
+        """Take the hook off; a second call does nothing."""
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+    def __enter__(self) -> Removable:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
+
+
+# ---------------------------------------------------------------- making tensors
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of numbers, nested lists, an array or another tensor. The data are copied.
+
+    Python floats become float32, whole numbers int64; arrays keep their dtype.
+
+    >>> tensor([[1, 2], [3, 4]]).shape
+    (2, 2)
+    """
+    if device is not None:
+        Device(device)
+    made = _from_data(data, None if dtype is None else dtype_of(dtype))
+    return made.requires_grad_() if requires_grad else made
+
+
+def _from_data(data: Any, dtype: DType | None) -> Tensor:
+    if isinstance(data, Tensor):
+        array = np.array(data._value())
+    elif isinstance(data, (list, tuple)) and any(isinstance(x, Tensor) for x in data):
+        array = np.stack([np.asarray(x) for x in data]) if data else np.zeros(0)
+    else:
+        try:
+            array = np.array(data)
+        except ValueError:
+            raise ShapeError(message("tensor", "rows of unequal length", "equal lengths")) from None
+        if not isinstance(data, (np.ndarray, np.generic)) and not hasattr(data, "__array__"):
+            if array.dtype == np.float64:
+                array = array.astype((dtype or float32).numpy)
+            elif not array.size:
+                array = array.astype(np.float32)
+    if dtype is None:
+        dtype = dtype_of(array.dtype)
+    value = np.ascontiguousarray(array, dtype.numpy).reshape(array.shape)
+    return Tensor._of(recorder().leaf(leaf.data, value, dtype))
+
+
+# ---------------------------------------------------------------- devices, gradients on and off
+
+_KINDS = ("cpu", "cuda", "mps", "xpu")
+
+
+class Device:
+    """Where tensors live. Only the CPU so far.
+
+    >>> Device("cpu")
+    device(type='cpu')
+    """
+
+    def __init__(self, kind: str | Device) -> None:
+        self.type = kind.type if isinstance(kind, Device) else str(kind).split(":")[0]
+        if self.type != "cpu":
+            why = "There is no GPU backend yet" if self.type in _KINDS else "No such device"
+            raise DeviceError(message("device", repr(self.type), "'cpu'", why=why))
+
+    def __repr__(self) -> str:
+        return "device(type='cpu')"
+
+    def __eq__(self, other: object) -> bool:
+        return other == "cpu" or isinstance(other, Device)
+
+    def __hash__(self) -> int:
+        return hash(self.type)
+
+    def __str__(self) -> str:
+        return self.type
+
+
+CPU = Device("cpu")
+device = Device
+
+
+class set_grad_enabled:
+    """Switch the recording of histories on or off: at once, for a ``with`` block, or for a function."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = bool(mode)
+        self._before = [recorder().grad_enabled]
+        recorder().grad_enabled = self.mode
+
+    def __enter__(self) -> None:
+        recorder().grad_enabled = self.mode
+
+    def __exit__(self, *error: object) -> None:
+        recorder().grad_enabled = self._before.pop()
+
+
+class _GradMode:
+    """A context manager and decorator that sets whether histories are recorded."""
+
+    mode = True
+
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
+        self._before: list[bool] = []
+        if function is not None:
+            raise UsageError(message(type(self).__name__, "no brackets", f"@{type(self).__name__}()"))
+
+    def __enter__(self) -> None:
+        self._before.append(recorder().grad_enabled)
+        recorder().grad_enabled = self.mode
+
+    def __exit__(self, *error: object) -> None:
+        recorder().grad_enabled = self._before.pop()
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        from functools import wraps
+
+        @wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return wrapped
+
+
+class no_grad(_GradMode):
+    """No histories are recorded: ``with no_grad():`` or ``@no_grad()``."""
+
+    mode = False
+
+
+class enable_grad(_GradMode):
+    """Histories are recorded, also inside ``no_grad``."""
+
+    mode = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether histories are recorded now, in this thread."""
+    return recorder().grad_enabled
+
+
+def synchronize() -> None:
+    """Compute all pending work of this thread now. Timing a plain loop needs it."""
+    recorder().compute()
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Nodes recorded in the block carry this name in front of theirs: ``conv1/Conv2d``."""
+    rec = recorder()
+    before = rec.scope
+    rec.scope = f"{before}/{name}" if before else name
+    try:
+        yield
+    finally:
+        rec.scope = before
+
+
+def _where() -> str:
+    line = user_line()
+    return f"{line[0].co_filename.rsplit('/', 1)[-1]}:{line[1]}" if line else ""
+
+
+def _unfilled(*args: Any) -> None:
+    raise GradientError(message("backward", "a call before chainrule.backprop was imported"))
+
+
+backward: Callable[..., None] = _unfilled  # filled by backprop.py
+
