@@ -8,10 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from chainrule.dtypes import float64, int64
-from chainrule.errors import ShapeError
-from chainrule.ops.random import FEW, ndtri, philox, random_bits, random_words
+import chainrule as cr
+from chainrule.dtypes import float32, float64, int64
+from chainrule.errors import ShapeError, UsageError
+from chainrule.ops.random import (
+    FEW,
+    bernoulli,
+    integers,
+    ndtri,
+    normal,
+    permutation,
+    philox,
+    random_bits,
+    random_words,
+    uniform,
+)
 from chainrule.ops.windows import Type
+from chainrule.random import Stream
 
 ONES = 0xFFFFFFFF
 
@@ -98,3 +111,53 @@ def test_the_bits_are_those_of_every_machine():
 def test_normal_numbers_are_normal():
     normal = ndtri.reference((random_words(1, 0, 0, 100_000) + 0.5) * 2.0**-32)
     assert stats.kstest(normal, "norm").pvalue > 0.001
+
+
+# ---------------------------------------------------------------- tensors
+
+
+def numbers(draw=9):
+    """seed, stream and draw as tensors."""
+    return tuple(cr.tensor(n) for n in (5, 2, draw))
+
+
+def host(draw=9):
+    return Stream(5, 2, draw)
+
+
+def test_tensors_hold_the_numbers_of_the_host_s_streams():
+    for shape in ((), (7,), (3, 4, 50)):
+        u = uniform(*numbers(), shape=shape, dtype=float64).numpy()
+        np.testing.assert_array_equal(u, host().uniform(size=shape))
+        z = normal(*numbers(), shape=shape, dtype=float64).numpy()
+        np.testing.assert_array_equal(z, host().normal(shape))
+        i = integers(*numbers(), shape=shape, low=-3, high=4).numpy()
+        np.testing.assert_array_equal(i, host().integers(-3, 4, shape))
+    np.testing.assert_array_equal(permutation(*numbers(), n=50).numpy(), host().permutation(50))
+
+
+def test_float32_numbers_have_24_and_32_bits():
+    u = uniform(*numbers(), shape=(10_000,), dtype=float32).numpy()
+    assert u.dtype == np.float32
+    words = random_words(5, 2, 9, 10_000)
+    np.testing.assert_array_equal(u * 2**24, words >> 8)
+    z = normal(*numbers(), shape=(10_000,), dtype=float32).numpy()
+    assert z.dtype == np.float32
+    np.testing.assert_array_equal(z, ndtri.reference((words + 0.5) * 2.0**-32).astype(np.float32))
+
+
+def test_a_mask_is_true_with_its_probability():
+    for p in (0.0, 0.3, 1.0):
+        mask = bernoulli(*numbers(), shape=(100_000,), p=p).numpy()
+        assert mask.dtype == bool
+        assert abs(mask.mean() - p) <= 5 * np.sqrt(p * (1 - p) / mask.size)
+
+
+def test_another_draw_is_another_number_of_the_same_program():
+    first, second = (uniform(*numbers(d), shape=(4,), dtype=float32).numpy() for d in (0, 1))
+    assert (first != second).all()
+
+
+def test_integers_need_a_range():
+    with pytest.raises(UsageError, match="got low=3, high=3, needs low < high"):
+        integers(*numbers(), shape=(2,), low=3, high=3)
