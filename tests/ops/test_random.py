@@ -10,7 +10,7 @@ from scipy import stats
 
 import chainrule as cr
 from chainrule.dtypes import float32, float64, int64
-from chainrule.errors import ShapeError, UsageError
+from chainrule.errors import DtypeError, ShapeError, UsageError
 from chainrule.ops.random import (
     FEW,
     bernoulli,
@@ -156,6 +156,12 @@ def test_a_mask_is_true_with_its_probability():
 def test_another_draw_is_another_number_of_the_same_program():
     first, second = (uniform(*numbers(d), shape=(4,), dtype=float32).numpy() for d in (0, 1))
     assert (first != second).all()
+
+
+def test_uniform_and_normal_numbers_are_floating():
+    for function in (uniform, normal):
+        with pytest.raises(DtypeError, match="got int64, needs float32 or float64"):
+            function(*numbers(), shape=(2,), dtype=int64)
 
 
 def test_integers_need_a_range():

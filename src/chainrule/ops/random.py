@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.dtypes import DType, float32, float64, int64
-from chainrule.errors import ShapeError, UsageError, message
+from chainrule.errors import DtypeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.ops.elementwise import exp, floor_divide, remainder
 from chainrule.ops.op import Elementwise, Op, Sample, Typed, register
@@ -137,6 +137,7 @@ ndtri = register(NormalQuantile())
 
 def uniform(seed: Any, stream: Any, draw: Any, *, shape: tuple[int, ...], dtype: DType) -> Any:
     """Numbers in [0, 1), all multiples of 2⁻²⁴ (float32) or 2⁻⁵³ (float64) alike."""
+    _floating("uniform", dtype)
     if dtype is float32:
         bits = random_bits(seed, stream, draw, shape=shape)
         return _shifted(bits, 8).to(float32) * 2.0**-24
@@ -146,6 +147,7 @@ def uniform(seed: Any, stream: Any, draw: Any, *, shape: tuple[int, ...], dtype:
 
 def normal(seed: Any, stream: Any, draw: Any, *, shape: tuple[int, ...], dtype: DType) -> Any:
     """Standard normal numbers: the quantile of (k + ½) 2⁻³² (float32) or (k + ½) 2⁻⁵² (float64)."""
+    _floating("normal", dtype)
     if dtype is float32:
         bits = random_bits(seed, stream, draw, shape=shape)
         return ndtri((bits.to(float64) + 0.5) * 2.0**-32).to(float32)
@@ -172,6 +174,12 @@ def integers(
 def permutation(seed: Any, stream: Any, draw: Any, *, n: int) -> Any:
     """The numbers 0 … n - 1 in random order: i64[n], the order of n random 62-bit keys."""
     return argsort(_keys(seed, stream, draw, (n,)), axis=0, descending=False)
+
+
+def _floating(name: str, dtype: DType) -> None:
+    if not dtype.is_floating_point:
+        remedy = "integers gives whole numbers"
+        raise DtypeError(message(name, dtype.name, "float32 or float64", remedy=remedy))
 
 
 def _pairs(seed: Any, stream: Any, draw: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
