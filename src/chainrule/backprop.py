@@ -87,7 +87,7 @@ def error_signals(
     rec = recorder()
     line = user_line() or (_history.__code__, 0)
     signals = ErrorSignals()
-    with rec.undisturbed_work(), rec.setting(grad_enabled=create_graph):
+    with rec.undisturbed_work(), rec.setting(grad_enabled=create_graph, line=line):
         nodes = _history(list(seeds))
         for node in nodes:
             if node.consumed is not None:

@@ -129,17 +129,21 @@ def together(
 
 def _binary(op: Op, *, to_float: bool = False, swapped: bool = False) -> Callable[..., Tensor]:
     def method(self: Tensor, other: Any) -> Tensor:
-        if not isinstance(other, (*_NUMBERS, np.ndarray, list, tuple)) and not hasattr(
-            other, "_storage"
-        ):
+        a = self._node
+        if isinstance(other, Operators):
+            b = other._node  # type: ignore[attr-defined]
+            if a.shape != b.shape or a.dtype is not b.dtype or not fits(a.dtype):
+                a, b = together(op, (self, other), to_float=to_float)
+        elif type(other) in (float, int) and a.dtype.is_floating_point:
+            b = number_node(other, a.dtype)  # the usual case of the next one
+        elif isinstance(other, (*_NUMBERS, np.ndarray, list, tuple)):
+            a, b = together(op, (self, other), to_float=to_float)
+        else:
             return NotImplemented
-        if type(other) is type(self):
-            a, b = self._node, other._node
-            if a.shape == b.shape and a.dtype is b.dtype and (a.dtype.is_floating_point or not to_float):
-                inputs = (b, a) if swapped else (a, b)
-                return self._of(recorder().record(op, inputs, {}))
-        operands = (other, self) if swapped else (self, other)
-        return self._of(recorder().record(op, tuple(together(op, operands, to_float=to_float)), {}))
+        return self._of(recorder().record(op, (b, a) if swapped else (a, b), {}))
+
+    def fits(dtype: DType) -> bool:
+        return dtype.is_floating_point or not to_float
 
     method.__name__ = op.name
     method.__doc__ = op.formula

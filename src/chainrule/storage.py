@@ -321,6 +321,7 @@ class Recorder:
         self.scope = ""
         self.depth = 0  # of Module calls
         self.undisturbed = 0  # inside an optimizer or a backward: no work is done unasked
+        self.line: Line | None = None  # the line of a running backward: what it records stands there
         self.taps: list[Any] = []  # the active tapes of record()
         self.writes: list[ref[Storage]] = []
         self._pending: list[ref[Recorded]] = []
@@ -363,7 +364,7 @@ class Recorder:
         return node
 
     def _node(self, op, inputs, meta, shape, dtype) -> Recorded:
-        node = Recorded(op, inputs, meta, shape, dtype, scope=self.scope, line=user_line())
+        node = Recorded(op, inputs, meta, shape, dtype, scope=self.scope, line=self.line or user_line())
         node.value = node.leaf = node.consumed = node.watchers = node.failure = None
         node.state = PENDING
         node.holders = node.saves = node.executions = 0

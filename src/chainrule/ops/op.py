@@ -90,16 +90,17 @@ class Op:
 
     def reads_of(self, index: int, count: int) -> tuple[int, ...]:
         """Which values the error signal of input ``index`` reads: -1 is ``y``, others input numbers."""
-        reads = (
-            self.reads
-            if isinstance(self.reads, str)
-            else self.reads[min(index, len(self.reads) - 1)]
-        )
-        return tuple(
-            position
-            for word in reads.split()
-            for position in ([-1] if word == "y" else self._positions(word, count))
-        )
+        known = self.__dict__.setdefault("_reads_of", {})
+        found = known.get((index, count))
+        if found is None:
+            reads = self.reads
+            words = reads if isinstance(reads, str) else reads[min(index, len(reads) - 1)]
+            found = known[index, count] = tuple(
+                position
+                for word in words.split()
+                for position in ([-1] if word == "y" else self._positions(word, count))
+            )
+        return found
 
     def _positions(self, word: str, count: int) -> list[int]:
         if word.startswith("*"):  # a variable number of inputs, such as the parts of concatenate
