@@ -51,7 +51,7 @@ def _compute(program: Any, node: Any, values: list[np.ndarray]) -> np.ndarray:
     if not op.any_strides:
         values = [np.ascontiguousarray(value) if value.ndim else value for value in values]
     op.check(*values, **node.meta)
-    return op.reference(*values, **node.meta)
+    return np.asarray(op.reference(*values, **node.meta))  # NumPy makes scalars of 0-d results
 
 
 def located(error: Exception, node: Any) -> Exception:
