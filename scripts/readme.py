@@ -45,7 +45,9 @@ def main() -> None:
     if "--check" not in sys.argv[1:]:
         README.write_text(new, encoding="utf-8")
     elif old != new:
-        diff = difflib.unified_diff(old.splitlines(), new.splitlines(), "committed", "now", lineterm="")
+        diff = difflib.unified_diff(
+            old.splitlines(), new.splitlines(), "committed", "now", lineterm=""
+        )
         sys.exit("\n".join([*diff, "readme: the blocks differ; run `make readme` and commit."]))
 
 

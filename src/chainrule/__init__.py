@@ -45,6 +45,7 @@ from chainrule.creation import (
     zeros,
     zeros_like,
 )
+from chainrule.device import Device as device
 from chainrule.dtypes import DType, bool_, float32, float64, int32, int64, uint8
 from chainrule.errors import (
     ChainruleError,
@@ -60,7 +61,6 @@ from chainrule.errors import (
     ReadOnlyError,
     ShapeError,
     UsageError,
-    message,
 )
 from chainrule.graph import Graph
 from chainrule.random import (
@@ -70,17 +70,15 @@ from chainrule.random import (
     seed,
     set_state,
 )
-from chainrule.storage import stats
-from chainrule.tensor import (
-    Tensor,
-    device,
+from chainrule.recording import (
     enable_grad,
     is_grad_enabled,
     no_grad,
     set_grad_enabled,
     synchronize,
-    tensor,
 )
+from chainrule.storage import stats
+from chainrule.tensor import Tensor, tensor
 
 __all__ = [
     "ChainruleError",
@@ -159,8 +157,8 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-bool = bool_  # noqa: A001  PyTorch's names
-double, float, int, long = float64, float32, int32, int64  # noqa: A001
+bool = bool_
+double, float, int, long = float64, float32, int32, int64
 
 
 def graph(*outputs: Tensor) -> Graph:

@@ -81,6 +81,7 @@ class Function:
     ...     def forward(ctx, x):
     ...         ctx.save_for_backward(x)
     ...         return x**3
+    ...
     ...     @staticmethod
     ...     def backward(ctx, y_bar):
     ...         (x,) = ctx.saved_tensors
@@ -99,7 +100,9 @@ class Function:
     @staticmethod
     def backward(ctx: Any, *y_bar: Any) -> Any:
         """The error signals of forward's arguments. To be written by the subclass."""
-        raise GradientError(message("Function", "no backward", "a static method backward(ctx, y_bar)"))
+        raise GradientError(
+            message("Function", "no backward", "a static method backward(ctx, y_bar)")
+        )
 
     @classmethod
     def apply(cls, *args: Any) -> Tensor:
@@ -115,5 +118,3 @@ class Function:
         op = Custom(cls.__name__, context, cls.backward)
         nodes = tuple(x._node for x in args if isinstance(x, Tensor))
         return Tensor._of(recorder().record(op, (*nodes, result._node), {}))
-
-

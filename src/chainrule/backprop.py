@@ -221,7 +221,12 @@ def _seed(output: Tensor, gradient: Tensor | None, where: str) -> Tensor:
         if not recorder().grad_enabled:
             remedy = "Gradients are off here: leave the no_grad() block"
         raise GradientError(
-            message(where, f"{label}, which has no history", "a tensor that requires grad", remedy=remedy)
+            message(
+                where,
+                f"{label}, which has no history",
+                "a tensor that requires grad",
+                remedy=remedy,
+            )
         )
     if gradient is None:
         if output.numel() != 1:
@@ -260,7 +265,9 @@ def grad(
         seeds[output._node] = seeds[output._node] + seed if output._node in seeds else seed
     for x in wanted:
         if not x.requires_grad:
-            raise GradientError(message("grad", "an input that does not require grad", "requires_grad"))
+            raise GradientError(
+                message("grad", "an input that does not require grad", "requires_grad")
+            )
     nodes = [x._node for x in wanted]
     signals = error_signals(
         seeds,

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from chainrule import random as streams
+from chainrule.device import Device
 from chainrule.dtypes import DType, dtype_of, float32, int64
 from chainrule.errors import ShapeError, UsageError, message
-from chainrule.operators import axis_of, choose, number_node
+from chainrule.operands import axis_of, number_node
+from chainrule.operators import choose
 from chainrule.ops import leaf, movement
 from chainrule.ops import random as draws
 from chainrule.storage import recorder
-from chainrule.tensor import Device, Tensor, tensor
+from chainrule.tensor import Tensor, tensor
 
 __all__ = [
     "arange",
@@ -63,19 +65,28 @@ def _made(array: np.ndarray, requires_grad: bool, device: Any = None) -> Tensor:
 
 
 def full(
-    shape: Sequence[int], value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    shape: Sequence[int],
+    value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """One number everywhere: full((2,), 7.0) is [7., 7.]."""
     kind = dtype_of(dtype) if dtype is not None else dtype_of(type(value))
     return _made(np.full(_sizes((tuple(shape),)), value, kind.numpy), requires_grad, device)
 
 
-def zeros(*shape: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *shape: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros: zeros(2, 3) or zeros((2, 3))."""
     return full(_sizes(shape), 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def ones(*shape: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *shape: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Ones: ones(2, 3) or ones((2, 3))."""
     return full(_sizes(shape), 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
@@ -98,7 +109,9 @@ def ones_like(x: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> T
     return full_like(x, 1, dtype=dtype, requires_grad=requires_grad)
 
 
-def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def arange(
+    *bounds: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """start, start + step, … below end: arange(3) is [0, 1, 2]."""
     array = np.arange(*bounds)
     kind = dtype_of(dtype) if dtype is not None else (int64 if array.dtype.kind == "i" else float32)
@@ -155,7 +168,9 @@ def randn(
     return y.requires_grad_() if requires_grad else y
 
 
-def randint(low: int, high: int | None = None, size: Sequence[int] = (), *, stream: str = "default") -> Tensor:
+def randint(
+    low: int, high: int | None = None, size: Sequence[int] = (), *, stream: str = "default"
+) -> Tensor:
     """Whole numbers low ≤ y < high; with one bound, 0 ≤ y < low."""
     low, high = (0, low) if high is None else (low, high)
     return _draw(draws.integers, _sizes((tuple(size),)), stream, low=low, high=high)

@@ -33,7 +33,9 @@ def message(
 ) -> str:
     """Build an error text in the one form that all of them have.
 
-    >>> message("fc1/Linear", "f32[1,400]", "576 features", line="net.py:25", remedy="Flatten first")
+    >>> message(
+    ...     "fc1/Linear", "f32[1,400]", "576 features", line="net.py:25", remedy="Flatten first"
+    ... )
     '[fc1/Linear] got f32[1,400], needs 576 features (net.py:25). Flatten first.'
     """
     text = f"[{where}] got {got}"

@@ -110,7 +110,11 @@ def jvp(
             return _as_outside(y, inputs), zeros_like(y)
         y_bar = zeros_like(y).requires_grad_()
         found = backprop.grad(y, inner, y_bar, create_graph=True, allow_unused=True)
-        pairs = [(b, t) for b, t in zip(found, tangents, strict=True) if b is not None and b.requires_grad]
+        pairs = [
+            (b, t)
+            for b, t in zip(found, tangents, strict=True)
+            if b is not None and b.requires_grad
+        ]
         if not pairs:
             return _as_outside(y, inputs), zeros_like(y)
         total = sum((b * t).sum() for b, t in pairs)

@@ -168,7 +168,9 @@ class Graph:
             rows.append((f"%{index}", node.type, call, label, node.where))
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
         lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip()
+            "  ".join(
+                cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)
+            ).rstrip()
             for row in rows
         ]
         returned = ", ".join(f"{name} = %{number[node]}" for name, node in self.outputs.items())

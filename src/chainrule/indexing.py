@@ -14,7 +14,8 @@ import numpy as np
 from chainrule.dtypes import bool_, int64
 from chainrule.errors import DtypeError, IndexRangeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
-from chainrule.operators import broadcast_shapes, choose, expand_node
+from chainrule.operands import broadcast_shapes, expand_node
+from chainrule.operators import choose
 from chainrule.ops import index as index_ops
 from chainrule.storage import recorder
 
@@ -77,7 +78,11 @@ def write(x: Tensor, key: Any, value: Tensor) -> None:
         node = expand_node(node, shape)
     except ShapeError:
         raise ShapeError(
-            message("[...] =", type_text(value.shape, value.dtype), f"{list(shape)}, or a part to repeat")
+            message(
+                "[...] =",
+                type_text(value.shape, value.dtype),
+                f"{list(shape)}, or a part to repeat",
+            )
         ) from None
     new = recorder().record(index_ops.index_put, (target._node, node, *indices), {})
     target._write(new, "[...] =")
@@ -104,7 +109,9 @@ def _parse(x: Tensor, key: Any) -> Key:
     used = sum(_axes_used(item) for item in items)
     if used > x.ndim:
         raise IndexRangeError(
-            message("[...]", f"{used} indices", f"at most {x.ndim} for {type_text(x.shape, x.dtype)}")
+            message(
+                "[...]", f"{used} indices", f"at most {x.ndim} for {type_text(x.shape, x.dtype)}"
+            )
         )
     dots = [place for place, item in enumerate(items) if item is Ellipsis]
     if len(dots) > 1:
@@ -135,7 +142,9 @@ def _parse(x: Tensor, key: Any) -> Key:
             if not -size <= item < size:
                 raise IndexRangeError(
                     message(
-                        "[...]", f"index {item}", f"{-size} to {size - 1} for axis {axis} of size {size}"
+                        "[...]",
+                        f"index {item}",
+                        f"{-size} to {size - 1} for axis {axis} of size {size}",
                     )
                 )
             windows[axis] = (item % size, 1, 1)
@@ -166,7 +175,9 @@ def _array(x: Tensor, item: Any) -> Any:
         array = np.asarray(item)
         item = x._like(array if array.size else array.astype(np.int64), "[...]")
     if item.dtype.is_floating_point:
-        raise DtypeError(message("[...]", f"{item.dtype.name} as an index", "whole numbers or a mask"))
+        raise DtypeError(
+            message("[...]", f"{item.dtype.name} as an index", "whole numbers or a mask")
+        )
     return item if item.dtype is bool_ else item.to(int64)
 
 
@@ -178,8 +189,12 @@ def _axes_used(item: Any) -> int:
 
 def _bounds(item: slice, size: int) -> tuple[int, int, int]:
     if item.step is not None and int(item.step) <= 0:
-        raise UsageError(message("[...]", f"a step of {item.step}", "a step > 0", remedy=".flip() reverses"))
-    whole = slice(*(None if part is None else int(part) for part in (item.start, item.stop, item.step)))
+        raise UsageError(
+            message("[...]", f"a step of {item.step}", "a step > 0", remedy=".flip() reverses")
+        )
+    whole = slice(
+        *(None if part is None else int(part) for part in (item.start, item.stop, item.step))
+    )
     return whole.indices(size)
 
 
@@ -189,7 +204,11 @@ def _indices(item: Any, sizes: tuple[int, ...]) -> list[Any]:
         return [item]
     if item.shape != sizes:
         raise IndexRangeError(
-            message("[mask]", f"a mask of shape {list(item.shape)}", f"{list(sizes)}, as the axes it covers")
+            message(
+                "[mask]",
+                f"a mask of shape {list(item.shape)}",
+                f"{list(sizes)}, as the axes it covers",
+            )
         )
     places = np.nonzero(item._value())  # the shape of the result depends on values: computed now
     return [item._like(place.astype(np.int64), "[mask]") for place in places]

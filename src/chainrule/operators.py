@@ -11,120 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.dtypes import DType, bool_, dtype_of, float32, int64, promote_operands
+from chainrule.dtypes import DType, bool_, float32, int64
 from chainrule.errors import DtypeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
+from chainrule.handle import Handle
+from chainrule.operands import (
+    NUMBERS,
+    Axes,
+    axes_of,
+    axis_of,
+    broadcast_shapes,
+    cast_node,
+    number_node,
+    together,
+)
 from chainrule.ops import elementwise as e
 from chainrule.ops import index as i
-from chainrule.ops import leaf, movement, reduce
+from chainrule.ops import reduce
 from chainrule.ops.linear import matmul
 from chainrule.ops.op import Op
-from chainrule.storage import Recorded, recorder
+from chainrule.storage import recorder
 
 if TYPE_CHECKING:
     from chainrule.tensor import Tensor
 
-__all__ = ["Operators", "axes_of", "axis_of", "broadcast_shapes", "expand_node"]
-
-Axes = int | Sequence[int] | None
-_NUMBERS = (bool, int, float, np.generic)
-
-
-def axis_of(axis: int, rank: int, where: str) -> int:
-    """A legal axis from 0, or one error: axis_of(-1, 3, "sum") == 2."""
-    if not -max(rank, 1) <= axis < max(rank, 1):
-        raise ShapeError(message(where, f"axis {axis}", f"{-rank} to {rank - 1} for {rank} axes"))
-    return axis % max(rank, 1)
-
-
-def axes_of(dim: Axes, rank: int, where: str) -> tuple[int, ...]:
-    """Legal axes in rising order; ``None`` means all: axes_of(None, 2, "sum") == (0, 1)."""
-    if dim is None or (not isinstance(dim, int) and len(tuple(dim)) == 0):
-        return tuple(range(rank))
-    named = (dim,) if isinstance(dim, int) else tuple(dim)
-    axes = sorted({axis_of(axis, rank, where) for axis in named})
-    if len(axes) != len(named):
-        raise ShapeError(message(where, f"axes {tuple(named)}", "each axis once"))
-    return tuple(axes) if rank else ()
-
-
-def broadcast_shapes(where: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """NumPy's rule: broadcast_shapes("add", (3, 1), (4,)) == (3, 4)."""
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError:
-        got = " and ".join(str(list(shape)).replace(" ", "") for shape in shapes)
-        raise ShapeError(
-            message(where, f"shapes {got}", "equal sizes, or 1, from the last axis backwards")
-        ) from None
-
-
-def expand_node(node: Recorded, shape: tuple[int, ...]) -> Recorded:
-    """The node, broadcast to a shape; run-time numbers stay as they are."""
-    if node.shape == shape or node.op is leaf.number:
-        return node
-    record = recorder().record
-    missing = len(shape) - len(node.shape)
-    if missing:
-        node = record(movement.reshape, (node,), {"shape": (1,) * missing + node.shape})
-    if node.shape != shape:
-        node = record(movement.expand, (node,), {"shape": shape})
-    return node
-
-
-def cast_node(node: Recorded, dtype: DType) -> Recorded:
-    """The node as another dtype."""
-    if node.dtype is dtype:
-        return node
-    if node.op is leaf.number:
-        assert node.value is not None
-        return recorder().leaf(leaf.number, node.value.astype(dtype.numpy), dtype)
-    return recorder().record(e.cast, (node,), {"dtype": dtype.name})
-
-
-def number_node(value: Any, dtype: DType) -> Recorded:
-    """A Python number as a run-time scalar of that dtype."""
-    return recorder().leaf(leaf.number, np.array(value, dtype.numpy), dtype)
-
-
-def together(
-    op: Op, operands: Sequence[Any], *, to_float: bool = False, typed: int = 0
-) -> list[Recorded]:
-    """Operands (tensors, numbers, arrays) as nodes of one dtype and shape.
-
-    The first ``typed`` of them keep their dtype (the condition of ``where``).
-    """
-    nodes: list[Any] = []
-    standings: list[tuple[DType, int]] = []
-    shapes: list[tuple[int, ...]] = []
-    tensor = next(operand for operand in operands if hasattr(operand, "_storage"))
-    for operand in operands:
-        if not hasattr(operand, "_storage") and not isinstance(operand, _NUMBERS):
-            operand = tensor._like(operand, op.name)
-        if isinstance(operand, _NUMBERS):
-            nodes.append(operand)
-            kind = bool if isinstance(operand, (bool, np.bool_)) else float
-            kind = int if isinstance(operand, (int, np.integer)) and kind is float else kind
-            standings.append((dtype_of(kind), 0))
-            shapes.append(())
-        else:
-            node = operand._node
-            nodes.append(node)
-            scalar = not node.shape
-            standings.append((node.dtype, 0 if node.op is leaf.number else 1 if scalar else 2))
-            shapes.append(node.shape)
-    dtype = promote_operands(standings[typed:])
-    if to_float and not dtype.is_floating_point:
-        dtype = float32
-    shape = broadcast_shapes(op.name, *shapes)
-    result = []
-    for index, node in enumerate(nodes):
-        if not isinstance(node, Recorded):
-            node = number_node(node, dtype)
-        elif index >= typed:
-            node = cast_node(node, dtype)
-        result.append(expand_node(node, shape))
-    return result
+__all__ = ["Operators", "choose"]
 
 
 def _binary(op: Op, *, to_float: bool = False, swapped: bool = False) -> Callable[..., Tensor]:
@@ -136,7 +47,7 @@ def _binary(op: Op, *, to_float: bool = False, swapped: bool = False) -> Callabl
                 a, b = together(op, (self, other), to_float=to_float)
         elif type(other) in (float, int) and a.dtype.is_floating_point:
             b = number_node(other, a.dtype)  # the usual case of the next one
-        elif isinstance(other, (*_NUMBERS, np.ndarray, list, tuple)):
+        elif isinstance(other, (*NUMBERS, np.ndarray, list, tuple)):
             a, b = together(op, (self, other), to_float=to_float)
         else:
             return NotImplemented
@@ -167,11 +78,13 @@ def _in_place(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return self._overwrite(method(self, *args, **kwargs), method.__name__ + "_")
 
     write.__name__ = f"{method.__name__}_"
-    write.__doc__ = f"``{method.__name__}``, written into this tensor. Raises on a leaf that requires grad."
+    write.__doc__ = (
+        f"``{method.__name__}``, written into this tensor. Raises on a leaf that requires grad."
+    )
     return write
 
 
-class Operators:
+class Operators(Handle):
     """The mix-in; ``self`` is a Tensor."""
 
     __slots__ = ()
@@ -221,7 +134,7 @@ class Operators:
 
     def __pow__(self, exponent: Any) -> Tensor:
         """y = x^exponent. A Python number is structure of the graph, a tensor is data."""
-        if not isinstance(exponent, _NUMBERS):
+        if not isinstance(exponent, NUMBERS):
             return _binary(e.pow_)(self, exponent)
         if isinstance(exponent, (float, np.floating)) and not self.dtype.is_floating_point:
             return self.to(float32) ** exponent
@@ -365,7 +278,9 @@ class Operators:
         """Σ x / n over the axes ``dim``, all by default."""
         if not self.dtype.is_floating_point:
             raise DtypeError(
-                message("mean", self.dtype.name, "a floating-point tensor", remedy=".float().mean()")
+                message(
+                    "mean", self.dtype.name, "a floating-point tensor", remedy=".float().mean()"
+                )
             )
         count = 1
         for axis in axes_of(dim, self.ndim, "mean"):
@@ -419,11 +334,19 @@ class Operators:
 
     def all(self, dim: Axes = None, keepdim: bool = False) -> Tensor:
         """Whether all numbers are non-zero."""
-        return _reduce(reduce.amin, self != 0, dim, keepdim) if self.numel() else (self == self).sum() == 0
+        return (
+            _reduce(reduce.amin, self != 0, dim, keepdim)
+            if self.numel()
+            else (self == self).sum() == 0
+        )
 
     def any(self, dim: Axes = None, keepdim: bool = False) -> Tensor:
         """Whether some number is non-zero."""
-        return _reduce(reduce.amax, self != 0, dim, keepdim) if self.numel() else (self == self).sum() != 0
+        return (
+            _reduce(reduce.amax, self != 0, dim, keepdim)
+            if self.numel()
+            else (self == self).sum() != 0
+        )
 
     def prod(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Π x along an axis (all by default), by halves: the derivative is right beside zeros too."""
@@ -519,7 +442,9 @@ class Operators:
 
     def copy_(self, source: Any) -> Tensor:
         """Take the values of ``source``, cast and broadcast to this tensor."""
-        return self._overwrite(source if hasattr(source, "_storage") else self._like(source, "copy_"), "copy_")
+        return self._overwrite(
+            source if hasattr(source, "_storage") else self._like(source, "copy_"), "copy_"
+        )
 
     def fill_(self, value: Any) -> Tensor:
         """Set every element to one number."""
@@ -552,7 +477,9 @@ def _extremum(x: Any, dim: int, keepdim: bool, sign: int = 1) -> tuple[Tensor, T
 
 def _choose(condition: Any, a: Any, b: Any) -> Tensor:
     like = next(operand for operand in (condition, a, b) if hasattr(operand, "_storage"))
-    return like._of(recorder().record(e.where, tuple(together(e.where, (condition, a, b), typed=1)), {}))
+    return like._of(
+        recorder().record(e.where, tuple(together(e.where, (condition, a, b), typed=1)), {})
+    )
 
 
 choose = _choose
@@ -561,7 +488,9 @@ choose = _choose
 def _matmul(a: Any, b: Any) -> Tensor:
     if a.ndim == 0 or b.ndim == 0:
         types = f"{type_text(a.shape, a.dtype)} @ {type_text(b.shape, b.dtype)}"
-        raise ShapeError(message("matmul", types, "at least one axis", remedy="* multiplies numbers"))
+        raise ShapeError(
+            message("matmul", types, "at least one axis", remedy="* multiplies numbers")
+        )
     vector_a, vector_b = a.ndim == 1, b.ndim == 1
     if vector_a:
         a = a.unsqueeze(0)
@@ -570,7 +499,9 @@ def _matmul(a: Any, b: Any) -> Tensor:
     if a.shape[-1] != b.shape[-2]:
         types = f"{type_text(a.shape, a.dtype)} @ {type_text(b.shape, b.dtype)}"
         remedy = "Transpose one of them" if a.shape[-1] == b.shape[-1] else ""
-        raise ShapeError(message("matmul", types, f"{a.shape[-1]} rows on the right", remedy=remedy))
+        raise ShapeError(
+            message("matmul", types, f"{a.shape[-1]} rows on the right", remedy=remedy)
+        )
     if a.dtype is not b.dtype:
         got = f"{a.dtype.name} @ {b.dtype.name}"
         raise DtypeError(message("matmul", got, "one number type", remedy=".to(dtype) casts"))

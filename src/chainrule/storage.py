@@ -222,7 +222,9 @@ class Program:
         for node in nodes:
             for source in node.inputs:
                 self._readers[source] = self._readers.get(source, 0) + 1
-        for node in waiting:  # alive, but not computed now (a running backward): spare what it reads
+        for (
+            node
+        ) in waiting:  # alive, but not computed now (a running backward): spare what it reads
             self._kept.update(node.inputs)  # type: ignore[arg-type]
         self._save(waiting)
 
@@ -230,14 +232,20 @@ class Program:
         """Find the nodes that living tensors can be differentiated through; keep what that reads."""
         differentiable = {source for node in waiting for _, source in node.history()}
         for node in reversed(self.nodes):
-            if node.needs_grad and node.consumed is None and (node.holders or node in differentiable):
+            if (
+                node.needs_grad
+                and node.consumed is None
+                and (node.holders or node in differentiable)
+            ):
                 node.save()
                 differentiable.update(source for _, source in node.history())
 
     def checkable(self) -> Iterator[Recorded]:
         """The nodes whose values can be checked before anything is computed."""
         for node in self.nodes:
-            if type(node.op).check is not Op.check and all(s.state == COMPUTED for s in node.inputs):
+            if type(node.op).check is not Op.check and all(
+                s.state == COMPUTED for s in node.inputs
+            ):
                 yield node
 
     def arguments(self, node: Recorded) -> list[np.ndarray] | None:
@@ -248,7 +256,9 @@ class Program:
                 node.state, node.failure = FAILED, source.failure
                 return None
             if source.value is None:
-                raise GraphError(f"[{node.op.name}] reads a value of {source.op.name} that was freed.")
+                raise GraphError(
+                    f"[{node.op.name}] reads a value of {source.op.name} that was freed."
+                )
             values.append(source.value)
         return values
 
@@ -262,7 +272,9 @@ class Program:
         array = source.value
         assert array is not None
         owned = array.base is None and array.flags.writeable and array.flags.c_contiguous
-        return owned and sys.getrefcount(array) == 3 + 1  # node, `array`, argument; the caller's list
+        return (
+            owned and sys.getrefcount(array) == 3 + 1
+        )  # node, `array`, argument; the caller's list
 
     def undo_later(self, node: Recorded, array: np.ndarray, window: Any) -> None:
         """Remember what is overwritten, if a failure would have to bring it back."""
@@ -321,7 +333,9 @@ class Recorder:
         self.scope = ""
         self.depth = 0  # of Module calls
         self.undisturbed = 0  # inside an optimizer or a backward: no work is done unasked
-        self.line: Line | None = None  # the line of a running backward: what it records stands there
+        self.line: Line | None = (
+            None  # the line of a running backward: what it records stands there
+        )
         self.taps: list[Any] = []  # the active tapes of record()
         self.writes: list[ref[Storage]] = []
         self._pending: list[ref[Recorded]] = []
@@ -364,7 +378,9 @@ class Recorder:
         return node
 
     def _node(self, op, inputs, meta, shape, dtype) -> Recorded:
-        node = Recorded(op, inputs, meta, shape, dtype, scope=self.scope, line=self.line or user_line())
+        node = Recorded(
+            op, inputs, meta, shape, dtype, scope=self.scope, line=self.line or user_line()
+        )
         node.value = node.leaf = node.consumed = node.watchers = node.failure = None
         node.state = PENDING
         node.holders = node.saves = node.executions = 0
@@ -444,7 +460,9 @@ class Recorder:
         alive = self.pending()
         held = {s for node in alive for s in node.inputs if s.state == COMPUTED and not s.holders}
         size = sum(source.value.nbytes for source in held if source.value is not None)
-        if (len(alive) >= LIVING_NODES_LIMIT or size >= PENDING_BYTES_LIMIT) and not self.undisturbed:
+        if (
+            len(alive) >= LIVING_NODES_LIMIT or size >= PENDING_BYTES_LIMIT
+        ) and not self.undisturbed:
             self.compute()
             alive = self.pending()
         self._limit = len(alive) + LIVING_NODES_LIMIT
@@ -504,6 +522,12 @@ def _unfilled(program: Program) -> None:
 
 
 execute: Callable[[Program], None] = _unfilled  # filled by step.py with a backend's run
+
+
+def line_text(line: Line | None) -> str:
+    """``net.py:12``, or nothing."""
+    return f"{Path(line[0].co_filename).name}:{line[1]}" if line else ""
+
 
 _PACKAGE = str(Path(__file__).parent)
 _OUR_MODELS = str(Path(__file__).parent / "models")  # read like a user's own code

@@ -6,7 +6,6 @@ Calculation is in ``operators.py``, views in ``views.py``, ``x[...]`` in ``index
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from html import escape
 from math import prod
 from typing import Any
@@ -15,31 +14,39 @@ from weakref import ref
 import numpy as np
 
 from chainrule import indexing
+from chainrule.device import CPU, KINDS, Device
 from chainrule.dtypes import DType, bool_, dtype_of, float32, float64, int32, int64, uint8
 from chainrule.errors import (
-    DeviceError,
     DtypeError,
     GradientError,
     ReadOnlyError,
     ShapeError,
-    UsageError,
     message,
 )
 from chainrule.graph import type_text
-from chainrule.operators import Operators, cast_node, expand_node, number_node
+from chainrule.operands import number_node
+from chainrule.operators import Operators
 from chainrule.ops import elementwise, leaf
 from chainrule.ops.movement import concatenate
-from chainrule.ops.op import Op
-from chainrule.storage import FAILED, Hold, Leaf, Recorded, Storage, recorder, user_line
-from chainrule.views import Step, Views
+from chainrule.path import Step
+from chainrule.recording import (
+    enable_grad,
+    is_grad_enabled,
+    no_grad,
+    scope,
+    set_grad_enabled,
+    synchronize,
+)
+from chainrule.storage import FAILED, Recorded, Storage, recorder
+from chainrule.views import Views
 
 __all__ = [
     "Device",
     "Tensor",
-    "device",
     "enable_grad",
     "is_grad_enabled",
     "no_grad",
+    "scope",
     "set_grad_enabled",
     "synchronize",
     "tensor",
@@ -85,31 +92,10 @@ class Tensor(Operators, Views):
     tensor([2., 4.])
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_detached",
-        "_grad",
-        "_leaf",
-        "_name",
-        "_path",
-        "_root",
-        "_seen",
-        "_shape",
-        "_storage",
-        "_tracked",
-        "_version",
-    )
+    __slots__ = ()
 
     __array_ufunc__ = None  # array + tensor is a tensor
     __hash__ = object.__hash__
-
-    _storage: Storage
-    _path: tuple[Step, ...]  # the way from the storage to this view
-    _root: Tensor | None  # the leaf that this is a view of: through it errors flow
-    _detached: bool
-    _leaf: bool  # asked to require grad
-    _seen: Hold | None  # the node of `_version`, made once
-    _tracked: bool  # whether that node was made with gradients on
 
     def __init__(self, data: Any = (), *, dtype: Any = None, requires_grad: bool = False) -> None:
         """``cr.tensor`` is the usual way to make one."""
@@ -119,152 +105,21 @@ class Tensor(Operators, Views):
 
     # ------------------------------------------------------------ making handles
 
-    def _bind(self, storage: Storage, path: tuple[Step, ...] = ()) -> None:
-        self._storage, self._path = storage, path
-        self._root = self._seen = self._grad = self._name = self._shape = None
-        self._detached = self._leaf = False
-        self._version = -1
+    @staticmethod
+    def _on(storage: Storage, path: tuple[Step, ...] = ()) -> Tensor:
+        made = Tensor.__new__(Tensor)
+        made._bind(storage, path)
+        return made
 
     @staticmethod
     def _of(node: Recorded) -> Tensor:
-        """A new tensor on a node."""
         made = Tensor.__new__(Tensor)
         made._bind(Storage(node))
         return made
 
     @staticmethod
     def _like(data: Any, where: str) -> Tensor:
-        """An operand that is no tensor yet: an array or nested list."""
         return _from_data(data, None)
-
-    def _record(self, op: Op, inputs: tuple[Any, ...], meta: dict[str, Any]) -> Tensor:
-        """Called by ``op(...)``: record the op on tensors, as a new tensor."""
-        return Tensor._of(recorder().record(op, tuple(x._node for x in inputs), meta))
-
-    def _alias(self, path: tuple[Step, ...] | None = None, detached: bool = False) -> Tensor:
-        """Another handle on this storage."""
-        other = Tensor.__new__(Tensor)
-        other._bind(self._storage, self._path if path is None else path)
-        if path is None:
-            other._shape = self._shape
-        if detached or (self._detached and not self._carries()):
-            other._detached = True
-        elif not recorder().grad_enabled:
-            other._detached = True
-        elif self._leaf or self._carries():
-            other._root = self
-        else:
-            other._root = self._root
-        return other
-
-    def _carries(self) -> bool:
-        """Whether a detached handle has a history of its own, from a differentiable write."""
-        return self._detached and self._seen is not None and self._seen.node.needs_grad
-
-    # ------------------------------------------------------------ reading
-
-    @property
-    def _node(self) -> Recorded:
-        """The node of the present value."""
-        storage = self._storage
-        if not (self._path or self._leaf or self._detached or self._root is not None):
-            return storage.node
-        grads = recorder().grad_enabled
-        if self._seen is not None and self._version == storage.version and (self._tracked or not grads):
-            return self._seen.node
-        if grads and self._leaf:
-            node = self._leaf_node()
-        elif grads and self._root is not None:
-            node = self._from(self._root._node, self._path[len(self._root._path) :])
-        else:
-            node = self._from(storage.node, self._path)
-            if (self._detached or self._leaf or self._root is not None) and node.needs_grad:
-                node = recorder().record(elementwise.detach, (node,), {})
-            if self._carries():  # another handle wrote since: its numbers, our history
-                node = recorder().record(elementwise.assign, (node, self._seen.node), {})  # type: ignore[union-attr]
-        self._seen, self._version = Hold(node), storage.version
-        self._tracked = grads or not (self._leaf or self._root is not None)
-        return node
-
-    @staticmethod
-    def _from(node: Recorded, path: Sequence[Step]) -> Recorded:
-        rec = recorder()
-        for step in path:
-            node = step.apply(rec, node)
-        return node
-
-    def _leaf_node(self) -> Recorded:
-        base = self._from(self._storage.node, self._path)
-        value = base.result()  # a pending write is done before it is read with gradients on
-        where = Leaf(ref(self), ref(self._storage), self._storage.version)
-        node = recorder().leaf(leaf.parameter, value, base.dtype, where)
-        node.name = self._name
-        return node
-
-    def _value(self) -> np.ndarray:
-        """The value, computed; it belongs to the node, so never write to it."""
-        return self._node.result()
-
-    # ------------------------------------------------------------ writing
-
-    def _overwrite(self, value: Tensor, where: str) -> Tensor:
-        """Write ``value`` into this tensor, cast and broadcast to it."""
-        dtype = self.dtype
-        node = value._node
-        if node.dtype.category > dtype.category and node.op is not leaf.number:
-            raise DtypeError(
-                message(where, f"{node.dtype.name} into {dtype.name}", f"{dtype.name} or less")
-            )
-        if node.op is leaf.number:
-            node = number_node(node.value, dtype)
-            if self.shape:
-                node = recorder().leaf(leaf.data, np.broadcast_to(node.value, self.shape), dtype)  # type: ignore[arg-type]
-        node = cast_node(node, dtype)
-        if node.shape != self.shape:
-            surplus = len(node.shape) - self.ndim
-            if surplus > 0 and node.shape[:surplus] == (1,) * surplus:
-                node = Tensor._of(node).reshape(node.shape[surplus:])._node
-            fits = len(node.shape) <= self.ndim and all(
-                a in (1, b) for a, b in zip(node.shape[::-1], self.shape[::-1], strict=False)
-            )
-            if not fits:
-                raise ShapeError(
-                    message(where, type_text(node.shape, dtype), f"{list(self.shape)}, or a part to repeat")
-                )
-            node = expand_node(node, self.shape)
-        return self._write(node, where)
-
-    def _write(self, value: Recorded, where: str) -> Tensor:
-        rec, storage = recorder(), self._storage
-        if rec.grad_enabled and (self._leaf or (self._root is not None and self._root._leaf)):
-            name = self._name or "this tensor"
-            raise GradientError(
-                message(
-                    where,
-                    f"{name}, a leaf that requires grad"
-                    if self._leaf
-                    else "a view of a leaf that requires grad",
-                    "a tensor whose old value no derivative needs",
-                    line=_where(),
-                    remedy="with no_grad(): write to it, or compute a new tensor out of place",
-                )
-            )
-        old = storage.node
-        if rec.grad_enabled and not self._detached:
-            storage.write(self._put_back(old, value))
-        else:
-            with rec.setting(grad_enabled=False):
-                new = self._put_back(old, value)
-                if new.needs_grad:
-                    new = rec.record(elementwise.detach, (new,), {})
-            if old.needs_grad:  # the numbers change, the history stays
-                with rec.setting(grad_enabled=True):
-                    new = rec.record(elementwise.assign, (new, old), {})
-            storage.write(new)
-        self._seen = None
-        if rec.grad_enabled and self._detached and value.needs_grad:
-            self._seen, self._version, self._tracked = Hold(value), storage.version, True
-        return self
 
     @property
     def data(self) -> Tensor:
@@ -280,28 +135,9 @@ class Tensor(Operators, Views):
 
     # ------------------------------------------------------------ what it is
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The sizes of the axes."""
-        if not self._path:
-            return self._storage.node.shape
-        if self._shape is None:
-            self._shape = self._node.shape
-        return self._shape
-
     def size(self, dim: int | None = None) -> Any:
         """``shape``, or the size of one axis."""
         return self.shape if dim is None else self.shape[dim]
-
-    @property
-    def dtype(self) -> DType:
-        """The number type."""
-        return self._storage.node.dtype
-
-    @property
-    def ndim(self) -> int:
-        """How many axes there are."""
-        return len(self.shape)
 
     dim = lambda self: len(self.shape)  # noqa: E731  PyTorch has it as a method
 
@@ -389,12 +225,16 @@ class Tensor(Operators, Views):
         """Ask for the gradient with respect to this tensor, or stop asking."""
         if requires_grad and not self.dtype.is_floating_point:
             raise DtypeError(
-                message("requires_grad_", self.dtype.name, "a floating-point tensor", remedy=".float()")
+                message(
+                    "requires_grad_", self.dtype.name, "a floating-point tensor", remedy=".float()"
+                )
             )
         if not self._leaf and self.requires_grad:
             if not requires_grad:
                 raise GradientError(
-                    message("requires_grad_", "a tensor with a history", "a leaf", remedy=".detach()")
+                    message(
+                        "requires_grad_", "a tensor with a history", "a leaf", remedy=".detach()"
+                    )
                 )
             return self
         self._leaf = bool(requires_grad)
@@ -456,14 +296,18 @@ class Tensor(Operators, Views):
     def retain_grad(self) -> None:
         """Keep ∂L/∂v of this tensor when ``backward()`` passes."""
         if not self.requires_grad:
-            raise GradientError(message("retain_grad", "a tensor without a history", "requires_grad"))
+            raise GradientError(
+                message("retain_grad", "a tensor without a history", "requires_grad")
+            )
         if not self._leaf:
             self._watch(ref(self))
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Removable:
         """Call ``hook(error_signal)`` when it is complete; what it returns takes its place."""
         if not self.requires_grad:
-            raise GradientError(message("register_hook", "a tensor without a history", "requires_grad"))
+            raise GradientError(
+                message("register_hook", "a tensor without a history", "requires_grad")
+            )
         watchers = self._watch(hook)
         return Removable(watchers, hook)
 
@@ -500,7 +344,9 @@ class Tensor(Operators, Views):
         """The only element, as a Python number."""
         if self.numel() != 1:
             raise ShapeError(
-                message("item", type_text(self.shape, self.dtype), "one element", remedy=".tolist()")
+                message(
+                    "item", type_text(self.shape, self.dtype), "one element", remedy=".tolist()"
+                )
             )
         return self._value().item()
 
@@ -562,7 +408,9 @@ class Tensor(Operators, Views):
         head = f"<b>{escape(title)}</b>{escape(origin)}"
         if numbers.ndim in (1, 2) and 0 < numbers.size <= 64:
             rows = "".join(
-                "<tr>" + "".join(f"<td style='text-align:right'>{x:.4g}</td>" for x in row) + "</tr>"
+                "<tr>"
+                + "".join(f"<td style='text-align:right'>{x:.4g}</td>" for x in row)
+                + "</tr>"
                 for row in np.atleast_2d(numbers)
             )
             return f"{head}<table>{rows}</table>"
@@ -575,7 +423,9 @@ class Tensor(Operators, Views):
 
     def clone(self) -> Tensor:
         """A copy with a storage of its own; error signals pass through it."""
-        return Tensor._of(recorder().record(elementwise.cast, (self._node,), {"dtype": self.dtype.name}))
+        return Tensor._of(
+            recorder().record(elementwise.cast, (self._node,), {"dtype": self.dtype.name})
+        )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:
@@ -593,12 +443,16 @@ class Tensor(Operators, Views):
     def __reduce__(self) -> Any:
         return _rebuild, (type(self), np.array(self._value()), self._leaf, self._name)
 
-    def to(self, *targets: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Tensor:
+    def to(
+        self, *targets: Any, dtype: Any = None, device: Any = None, copy: bool = False
+    ) -> Tensor:
         """Another dtype; the only device is the CPU. ``x.to(cr.float64)``, ``x.to("cpu")``."""
         for target in targets:
             if isinstance(target, Tensor):
                 dtype = target.dtype
-            elif isinstance(target, Device) or (isinstance(target, str) and target.split(":")[0] in _KINDS):
+            elif isinstance(target, Device) or (
+                isinstance(target, str) and target.split(":")[0] in KINDS
+            ):
                 device = target
             elif not isinstance(target, bool):
                 dtype = target
@@ -607,7 +461,9 @@ class Tensor(Operators, Views):
         wanted = self.dtype if dtype is None else dtype_of(dtype)
         if wanted is self.dtype and not copy:
             return self
-        return Tensor._of(recorder().record(elementwise.cast, (self._node,), {"dtype": wanted.name}))
+        return Tensor._of(
+            recorder().record(elementwise.cast, (self._node,), {"dtype": wanted.name})
+        )
 
     type = to
     cpu = lambda self: self  # noqa: E731
@@ -654,7 +510,9 @@ def _value_for(x: Tensor, value: Any) -> Tensor:
     return _from_data(value, None)
 
 
-def _rebuild(kind: type[Tensor], array: np.ndarray, requires_grad: bool, name: str | None) -> Tensor:
+def _rebuild(
+    kind: type[Tensor], array: np.ndarray, requires_grad: bool, name: str | None
+) -> Tensor:
     made = kind.__new__(kind)
     made._bind(Storage(recorder().leaf(leaf.data, array, dtype_of(array.dtype))))
     made._leaf, made._name = requires_grad, name
@@ -682,7 +540,9 @@ class Removable:
 # ---------------------------------------------------------------- making tensors
 
 
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of numbers, nested lists, an array or another tensor. The data are copied.
 
     Python floats become float32, whole numbers int64; arrays keep their dtype.
@@ -717,126 +577,8 @@ def _from_data(data: Any, dtype: DType | None) -> Tensor:
     return Tensor._of(recorder().leaf(leaf.data, value, dtype))
 
 
-# ---------------------------------------------------------------- devices, gradients on and off
-
-_KINDS = ("cpu", "cuda", "mps", "xpu")
-
-
-class Device:
-    """Where tensors live. Only the CPU so far.
-
-    >>> Device("cpu")
-    device(type='cpu')
-    """
-
-    def __init__(self, kind: str | Device) -> None:
-        self.type = kind.type if isinstance(kind, Device) else str(kind).split(":")[0]
-        if self.type != "cpu":
-            why = "There is no GPU backend yet" if self.type in _KINDS else "No such device"
-            raise DeviceError(message("device", repr(self.type), "'cpu'", why=why))
-
-    def __repr__(self) -> str:
-        return "device(type='cpu')"
-
-    def __eq__(self, other: object) -> bool:
-        return other == "cpu" or isinstance(other, Device)
-
-    def __hash__(self) -> int:
-        return hash(self.type)
-
-    def __str__(self) -> str:
-        return self.type
-
-
-CPU = Device("cpu")
-device = Device
-
-
-class set_grad_enabled:
-    """Switch the recording of histories on or off: at once, for a ``with`` block, or for a function."""
-
-    def __init__(self, mode: bool) -> None:
-        self.mode = bool(mode)
-        self._before = [recorder().grad_enabled]
-        recorder().grad_enabled = self.mode
-
-    def __enter__(self) -> None:
-        recorder().grad_enabled = self.mode
-
-    def __exit__(self, *error: object) -> None:
-        recorder().grad_enabled = self._before.pop()
-
-
-class _GradMode:
-    """A context manager and decorator that sets whether histories are recorded."""
-
-    mode = True
-
-    def __init__(self, function: Callable[..., Any] | None = None) -> None:
-        self._before: list[bool] = []
-        if function is not None:
-            raise UsageError(message(type(self).__name__, "no brackets", f"@{type(self).__name__}()"))
-
-    def __enter__(self) -> None:
-        self._before.append(recorder().grad_enabled)
-        recorder().grad_enabled = self.mode
-
-    def __exit__(self, *error: object) -> None:
-        recorder().grad_enabled = self._before.pop()
-
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        from functools import wraps
-
-        @wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with type(self)():
-                return function(*args, **kwargs)
-
-        return wrapped
-
-
-class no_grad(_GradMode):
-    """No histories are recorded: ``with no_grad():`` or ``@no_grad()``."""
-
-    mode = False
-
-
-class enable_grad(_GradMode):
-    """Histories are recorded, also inside ``no_grad``."""
-
-    mode = True
-
-
-def is_grad_enabled() -> bool:
-    """Whether histories are recorded now, in this thread."""
-    return recorder().grad_enabled
-
-
-def synchronize() -> None:
-    """Compute all pending work of this thread now. Timing a plain loop needs it."""
-    recorder().compute()
-
-
-@contextmanager
-def scope(name: str) -> Iterator[None]:
-    """Nodes recorded in the block carry this name in front of theirs: ``conv1/Conv2d``."""
-    rec = recorder()
-    before = rec.scope
-    rec.scope = f"{before}/{name}" if before else name
-    try:
-        yield
-    finally:
-        rec.scope = before
-
-
-def _where() -> str:
-    line = user_line()
-    return f"{line[0].co_filename.rsplit('/', 1)[-1]}:{line[1]}" if line else ""
-
-
 def _unfilled(*args: Any) -> None:
     raise GradientError(message("backward", "a call before chainrule.backprop was imported"))
 
 
 backward: Callable[..., None] = _unfilled  # filled by backprop.py
-

@@ -1,140 +1,39 @@
-"""Views: handles that look at the same storage in another shape or at a part of it.
-
-A view is a *path* from the storage: steps of reshape, permute, expand and slice.  Reading a view
-re-applies its path when the storage has a newer version; writing through it walks the path backwards
-and gives the storage a new value with that part replaced.  So aliasing is PyTorch's, and the graph
-stays pure.  Strides are followed as PyTorch would, to know where ``reshape`` is a view and where a copy.
-"""
+"""Views: handles that look at the same storage in another shape, or at a part of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule.dtypes import int64
-from chainrule.errors import ShapeError, UsageError, message
+from chainrule.errors import ShapeError, message
 from chainrule.graph import type_text
-from chainrule.operators import axis_of, number_node
+from chainrule.handle import Handle
+from chainrule.operands import axis_of, number_node
 from chainrule.ops import movement
 from chainrule.ops.op import Op
-from chainrule.storage import Recorded, Recorder, recorder
+from chainrule.path import Step, contiguous_strides, path_strides, reshaped_strides
+from chainrule.storage import Recorded
 
 if TYPE_CHECKING:
     from chainrule.tensor import Tensor
 
-__all__ = ["Step", "Views"]
+__all__ = ["Views"]
 
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Step:
-    """One movement on the way from a storage to a view."""
-
-    op: Op
-    meta: Mapping[str, Any]
-    starts: tuple[Recorded, ...] = ()
-
-    def apply(self, recorder: Recorder, node: Recorded) -> Recorded:
-        """The view's node from the node it looks at."""
-        return recorder.record(self.op, (node, *self.starts), self.meta)
-
-    def put_back(self, recorder: Recorder, node: Recorded, value: Recorded) -> Recorded:
-        """``node`` with the part that this step looks at replaced by ``value``."""
-        if self.op is movement.slice_:
-            meta = {"axes": self.meta["axes"], "steps": self.meta["steps"]}
-            return recorder.record(movement.put, (node, value, *self.starts), meta)
-        if self.op is movement.reshape:
-            return recorder.record(movement.reshape, (value,), {"shape": node.shape})
-        if self.op is movement.permute:
-            axes = tuple(np.argsort(self.meta["axes"]).tolist())
-            return recorder.record(movement.permute, (value,), {"axes": axes})
-        raise UsageError(
-            message(
-                "in-place write",
-                f"an expanded view {type_text(value.shape, value.dtype)}",
-                "one place in memory per element",
-                remedy="clone() it first",
-            )
-        )
-
-
-def strides_after(step: Step, shape: Shape, strides: Shape) -> Shape:
-    """Strides (in elements) of a view, from shape and strides of what it looks at."""
-    meta = step.meta
-    if step.op is movement.permute:
-        return tuple(strides[axis] for axis in meta["axes"])
-    if step.op is movement.slice_:
-        result = list(strides)
-        for axis, stride in zip(meta["axes"], meta["steps"], strict=True):
-            result[axis] *= stride
-        return tuple(result)
-    if step.op is movement.expand:
-        return tuple(
-            0 if old != new else stride
-            for old, new, stride in zip(shape, meta["shape"], strides, strict=True)
-        )
-    found = reshaped_strides(shape, strides, meta["shape"])
-    assert found is not None, "a reshape that copies is no step of a view"
-    return found
-
-
-def contiguous_strides(shape: Shape) -> Shape:
-    """Row-major strides in elements: contiguous_strides((2, 3)) == (3, 1)."""
-    strides, step = [], 1
-    for size in reversed(shape):
-        strides.append(step)
-        step *= max(size, 1)
-    return tuple(reversed(strides))
-
-
-def reshaped_strides(shape: Shape, strides: Shape, new: Shape) -> Shape | None:
-    """Strides of the same memory in a new shape, or ``None`` where only a copy has that shape."""
-    if prod(shape) == 0 or prod(new) == 0:
-        return contiguous_strides(new)
-    old = [(size, stride) for size, stride in zip(shape, strides, strict=True) if size != 1]
-    runs: list[list[int]] = []  # maximal runs of axes that lie in memory like one axis: [size, stride]
-    for size, stride in old:
-        if runs and runs[-1][1] == size * stride:
-            runs[-1] = [runs[-1][0] * size, stride]
-        else:
-            runs.append([size, stride])
-    result = [0] * len(new)
-    run, left = len(runs) - 1, runs[-1][0] if runs else 1
-    stride = runs[-1][1] if runs else 1
-    for axis in range(len(new) - 1, -1, -1):
-        if new[axis] == 1:
-            result[axis] = stride
-            continue
-        if left == 1:
-            run -= 1
-            left, stride = runs[run]
-        if left % new[axis]:
-            return None
-        result[axis] = stride
-        left //= new[axis]
-        stride *= new[axis]
-    return tuple(result)
-
-
-class Views:
+class Views(Handle):
     """The mix-in; ``self`` is a Tensor."""
 
     __slots__ = ()
 
     def stride(self) -> Shape:
         """Strides in elements, as PyTorch has them."""
-        shape = self._storage.node.shape
-        strides = contiguous_strides(shape)
-        for step in self._path:
-            following = step.op.infer(_Typed(shape, self.dtype), *step.starts, **step.meta)[0]
-            strides = strides_after(step, shape, strides)
-            shape = following
-        return strides
+        return path_strides(self._storage.node.shape, self._path)
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in memory in row-major order."""
@@ -197,7 +96,9 @@ class Views:
     def unsqueeze(self, dim: int) -> Tensor:
         """A new axis of size 1."""
         axis = axis_of(dim, self.ndim + 1, "unsqueeze")
-        return self._stepped(movement.reshape, {"shape": (*self.shape[:axis], 1, *self.shape[axis:])})
+        return self._stepped(
+            movement.reshape, {"shape": (*self.shape[:axis], 1, *self.shape[axis:])}
+        )
 
     def squeeze(self, dim: int | Sequence[int] | None = None) -> Tensor:
         """Without the axes of size 1, or without those of them in ``dim``."""
@@ -287,7 +188,9 @@ class Views:
         axis = axis_of(dim, self.ndim, "narrow")
         size = self.shape[axis]
         if start < -size or length < 0 or (start % size if size else 0) + length > size:
-            raise ShapeError(message("narrow", f"start {start}, length {length}", f"at most {size}"))
+            raise ShapeError(
+                message("narrow", f"start {start}, length {length}", f"at most {size}")
+            )
         return self._sliced({axis: (start % size if size else 0, length, 1)})
 
     def select(self, dim: int, index: int) -> Tensor:
@@ -330,9 +233,13 @@ class Views:
             "steps": tuple(windows[axis][2] for axis in axes),
         }
         starts = tuple(number_node(windows[axis][0], int64) for axis in axes)
+        for start in starts:
+            start.holders += 1  # every version of the view reads it again
         return self._stepped(movement.slice_, meta, starts)
 
-    def _stepped(self, op: Op, meta: Mapping[str, Any], starts: tuple[Recorded, ...] = ()) -> Tensor:
+    def _stepped(
+        self, op: Op, meta: Mapping[str, Any], starts: tuple[Recorded, ...] = ()
+    ) -> Tensor:
         """A view one step further; the shape rule is checked now, at the user's own line."""
         shape, _ = op.infer(self, *starts, **meta)
         if not starts and shape == self.shape and op is not movement.permute:
@@ -342,22 +249,6 @@ class Views:
         view = self._alias((*self._path, Step(op, meta, starts)))
         view._shape = shape
         return view
-
-    def _put_back(self, node: Recorded, value: Recorded) -> Recorded:
-        """The storage's node with the part that this view looks at replaced."""
-        rec = recorder()
-        seen = [node]
-        for step in self._path[:-1]:
-            seen.append(step.apply(rec, seen[-1]))
-        for step in reversed(self._path):
-            value = step.put_back(rec, seen.pop(), value)
-        return value
-
-
-@dataclass(frozen=True)
-class _Typed:
-    shape: Shape
-    dtype: Any
 
 
 def _shape_of(shape: tuple[Any, ...], old: Shape, where: str) -> Shape:

@@ -1,0 +1,231 @@
+"""What a tensor is underneath: a storage, a path to it, and how both are read and written.
+
+The base of ``Tensor`` and of its mix-ins.  Nothing here calculates: see ``operators.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+import numpy as np
+
+from chainrule.dtypes import DType
+from chainrule.errors import DtypeError, GradientError, ShapeError, message
+from chainrule.graph import type_text
+from chainrule.operands import cast_node, expand_node, number_node
+from chainrule.ops import elementwise, leaf
+from chainrule.ops.op import Op
+from chainrule.path import Step, put_back
+from chainrule.storage import Hold, Leaf, Recorded, Storage, line_text, recorder, user_line
+
+if TYPE_CHECKING:
+    from chainrule.tensor import Tensor
+
+__all__ = ["Handle"]
+
+
+class Handle:
+    """A storage, the way from it to this view, and where gradients end."""
+
+    __slots__ = (
+        "__weakref__",
+        "_detached",
+        "_grad",
+        "_leaf",
+        "_name",
+        "_path",
+        "_root",
+        "_seen",
+        "_shape",
+        "_storage",
+        "_tracked",
+        "_version",
+    )
+
+    _storage: Storage
+    _path: tuple[Step, ...]  # the way from the storage to this view
+    _root: Tensor | None  # the leaf that this is a view of: through it errors flow
+    _detached: bool
+    _leaf: bool  # asked to require grad
+    _seen: Hold | None  # the node of `_version`, made once
+    _tracked: bool  # whether that node was made with gradients on
+
+    # ------------------------------------------------------------ making handles
+
+    def _bind(self, storage: Storage, path: tuple[Step, ...] = ()) -> None:
+        self._storage, self._path = storage, path
+        self._root = self._seen = self._grad = self._name = self._shape = None
+        self._detached = self._leaf = False
+        self._version = -1
+
+    @staticmethod
+    def _on(storage: Storage, path: tuple[Step, ...] = ()) -> Tensor:
+        """A new tensor on a storage."""
+        raise NotImplementedError("Tensor's own")
+
+    @staticmethod
+    def _of(node: Recorded) -> Tensor:
+        """A new tensor on a node."""
+        raise NotImplementedError("Tensor's own")
+
+    @staticmethod
+    def _like(data: Any, where: str) -> Tensor:
+        """An operand that is no tensor yet: an array or nested list."""
+        raise NotImplementedError("Tensor's own")
+
+    def _record(self, op: Op, inputs: tuple[Any, ...], meta: dict[str, Any]) -> Tensor:
+        """Called by ``op(...)``: record the op on tensors, as a new tensor."""
+        return self._of(recorder().record(op, tuple(x._node for x in inputs), meta))
+
+    def _alias(self, path: tuple[Step, ...] | None = None, detached: bool = False) -> Tensor:
+        """Another handle on this storage."""
+        other = self._on(self._storage, self._path if path is None else path)
+        if path is None:
+            other._shape = self._shape
+        if detached or (self._detached and not self._carries()) or not recorder().grad_enabled:
+            other._detached = True
+        elif self._leaf or self._carries():
+            other._root = self
+        else:
+            other._root = self._root
+        return other
+
+    def _carries(self) -> bool:
+        """Whether a detached handle has a history of its own, from a differentiable write."""
+        return self._detached and self._seen is not None and self._seen.node.needs_grad
+
+    # ------------------------------------------------------------ reading
+
+    @property
+    def _node(self) -> Recorded:
+        """The node of the present value."""
+        storage = self._storage
+        if not (self._path or self._leaf or self._detached or self._root is not None):
+            return storage.node
+        grads = recorder().grad_enabled
+        if (
+            self._seen is not None
+            and self._version == storage.version
+            and (self._tracked or not grads)
+        ):
+            return self._seen.node
+        if grads and self._leaf:
+            node = self._leaf_node()
+        elif grads and self._root is not None:
+            node = self._from(self._root._node, self._path[len(self._root._path) :])
+        else:
+            node = self._from(storage.node, self._path)
+            if (self._detached or self._leaf or self._root is not None) and node.needs_grad:
+                node = recorder().record(elementwise.detach, (node,), {})
+            if self._carries():  # another handle wrote since: its numbers, our history
+                node = recorder().record(elementwise.assign, (node, self._seen.node), {})  # type: ignore[union-attr]
+        self._seen, self._version = Hold(node), storage.version
+        self._tracked = grads or not (self._leaf or self._root is not None)
+        return node
+
+    @staticmethod
+    def _from(node: Recorded, path: Sequence[Step]) -> Recorded:
+        rec = recorder()
+        for step in path:
+            node = step.apply(rec, node)
+        return node
+
+    def _leaf_node(self) -> Recorded:
+        base = self._from(self._storage.node, self._path)
+        value = base.result()  # a pending write is done before it is read with gradients on
+        where = Leaf(ref(self), ref(self._storage), self._storage.version)
+        node = recorder().leaf(leaf.parameter, value, base.dtype, where)
+        node.name = self._name
+        return node
+
+    def _value(self) -> np.ndarray:
+        """The value, computed; it belongs to the node, so never write to it."""
+        return self._node.result()
+
+    # ------------------------------------------------------------ writing
+
+    def _overwrite(self, value: Tensor, where: str) -> Tensor:
+        """Write ``value`` into this tensor, cast and broadcast to it."""
+        dtype = self.dtype
+        node = value._node
+        if node.dtype.category > dtype.category and node.op is not leaf.number:
+            raise DtypeError(
+                message(where, f"{node.dtype.name} into {dtype.name}", f"{dtype.name} or less")
+            )
+        if node.op is leaf.number:
+            node = number_node(node.value, dtype)
+            if self.shape:
+                node = recorder().leaf(leaf.data, np.broadcast_to(node.value, self.shape), dtype)  # type: ignore[arg-type]
+        node = cast_node(node, dtype)
+        if node.shape != self.shape:
+            surplus = len(node.shape) - self.ndim
+            if surplus > 0 and node.shape[:surplus] == (1,) * surplus:
+                node = self._of(node).reshape(node.shape[surplus:])._node
+            fits = len(node.shape) <= self.ndim and all(
+                a in (1, b) for a, b in zip(node.shape[::-1], self.shape[::-1], strict=False)
+            )
+            if not fits:
+                raise ShapeError(
+                    message(
+                        where,
+                        type_text(node.shape, dtype),
+                        f"{list(self.shape)}, or a part to repeat",
+                    )
+                )
+            node = expand_node(node, self.shape)
+        return self._write(node, where)
+
+    def _write(self, value: Recorded, where: str) -> Tensor:
+        rec, storage = recorder(), self._storage
+        if rec.grad_enabled and (self._leaf or (self._root is not None and self._root._leaf)):
+            name = self._name or "this tensor"
+            raise GradientError(
+                message(
+                    where,
+                    f"{name}, a leaf that requires grad"
+                    if self._leaf
+                    else "a view of a leaf that requires grad",
+                    "a tensor whose old value no derivative needs",
+                    line=line_text(user_line()),
+                    remedy="with no_grad(): write to it, or compute a new tensor out of place",
+                )
+            )
+        old = storage.node
+        if rec.grad_enabled and not self._detached:
+            storage.write(put_back(self._path, old, value))
+        else:
+            with rec.setting(grad_enabled=False):
+                new = put_back(self._path, old, value)
+                if new.needs_grad:
+                    new = rec.record(elementwise.detach, (new,), {})
+            if old.needs_grad:  # the numbers change, the history stays
+                with rec.setting(grad_enabled=True):
+                    new = rec.record(elementwise.assign, (new, old), {})
+            storage.write(new)
+        self._seen = None
+        if rec.grad_enabled and self._detached and value.needs_grad:
+            self._seen, self._version, self._tracked = Hold(value), storage.version, True
+        return self
+
+    # ------------------------------------------------------------ types
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the axes."""
+        if not self._path:
+            return self._storage.node.shape
+        if self._shape is None:
+            self._shape = self._node.shape
+        return self._shape
+
+    @property
+    def dtype(self) -> DType:
+        """The number type."""
+        return self._storage.node.dtype
+
+    @property
+    def ndim(self) -> int:
+        """How many axes there are."""
+        return len(self.shape)
