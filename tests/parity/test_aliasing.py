@@ -642,8 +642,7 @@ def outcome(function, T):
     """What the script yields, as far as it comes, and whether it raised."""
     results = []
     try:
-        for result in function(T):
-            results.append(read(result))
+        results.extend(map(read, function(T)))  # what came before an error stays
     except RuntimeError as error:
         return results, error
     return results, None
