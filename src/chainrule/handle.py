@@ -11,7 +11,7 @@ from weakref import ref
 
 import numpy as np
 
-from chainrule.dtypes import DType
+from chainrule.dtypes import DType, bool_
 from chainrule.errors import DtypeError, GradientError, ShapeError, message
 from chainrule.graph import type_text
 from chainrule.operands import cast_node, expand_node, number_node
@@ -194,7 +194,10 @@ class Handle:
             )
         old = storage.node
         if rec.grad_enabled and not self._detached:
-            storage.write(put_back(self._path, old, value))
+            new = put_back(self._path, old, value)
+            if old.needs_grad and not new.needs_grad:  # all overwritten: zeros flow, as in PyTorch
+                new = rec.record(elementwise.where, (number_node(False, bool_), old, new), {})
+            storage.write(new)
         else:
             with rec.setting(grad_enabled=False):
                 new = put_back(self._path, old, value)
