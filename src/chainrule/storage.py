@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -340,7 +341,6 @@ class Recorder:
         self.writes: list[ref[Storage]] = []
         self._pending: list[ref[Recorded]] = []
         self._loose: list[ref[Recorded]] = []
-        self._sequence = 0
         self._limit = LIVING_NODES_LIMIT
         self._new_bytes = 0
 
@@ -386,7 +386,7 @@ class Recorder:
         node.holders = node.saves = node.executions = 0
         node.needs_grad = node.saving = False
         node.recorder = self
-        node.sequence = self._sequence = self._sequence + 1
+        node.sequence = next(_sequence)
         return node
 
     # ------------------------------------------------------------ computing
@@ -502,6 +502,9 @@ def _pending_ancestors(roots: Iterable[Recorded]) -> set[Recorded]:
                 found.add(source)  # type: ignore[arg-type]
                 stack.append(source)  # type: ignore[arg-type]
     return found
+
+
+_sequence = count()  # of all threads together: inputs come before their readers
 
 
 class _Threads(threading.local):
