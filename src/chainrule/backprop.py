@@ -4,8 +4,8 @@ From the loss backwards, in the reverse of recording order (a topological order)
 
     v̄ = Σ over the readers w of v:  w̄ ∂w/∂v        seed: L̄ = 1
 
-Each reader's addend is what its op's ``vjp`` returns, recorded as nodes of the same graph; more than
-one addend meets in a ``fan_in`` node, so that each stays visible.  Nothing is computed here.
+Each reader's addend is what its op's ``vjp`` returns, recorded as nodes of the same graph; more
+than one addend meets in a ``fan_in`` node, so that each stays visible.  Nothing is computed here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import ref
 
-from chainrule import tensor as tensor_module
 from chainrule.errors import GradientError, GraphError, ShapeError, message
 from chainrule.graph import type_text
 from chainrule.ops.elementwise import fan_in
@@ -30,14 +29,18 @@ class ErrorSignals:
     def __init__(self) -> None:
         self.addends: dict[Recorded, list[Tensor]] = {}
         self.total: dict[Recorded, Tensor] = {}
+        self.readers: dict[Recorded, list[Recorded]] = {}  # whose addend it is; none for a seed
         self.order: list[Recorded] = []  # as they became complete: from the loss to the leaves
+        self.accumulates = False  # whether they are added to the .grad of leaves
 
-    def add(self, node: Recorded, addend: Tensor) -> None:
+    def add(self, node: Recorded, addend: Tensor, reader: Recorded | None = None) -> None:
         """One reader's addend of v̄."""
         if (addend.shape, addend.dtype) != (node.shape, node.dtype):
             got = type_text(addend.shape, addend.dtype)
             raise GraphError(f"[{node.op.name}] got an error signal {got}, needs {node.type}.")
         self.addends.setdefault(node, []).append(addend)
+        if reader is not None:
+            self.readers.setdefault(node, []).append(reader)
 
     def complete(self, node: Recorded) -> Tensor | None:
         """All readers have been passed: the sum of the addends."""
@@ -78,15 +81,18 @@ def error_signals(
     retain_graph: bool = False,
     create_graph: bool = False,
     at_leaf: Callable[[Recorded, Tensor], None] | None = None,
+    quiet: bool = False,
 ) -> ErrorSignals:
     """Record the error signal of every node between the seeds and the leaves (or ``targets``).
 
-    ``create_graph`` makes the signals differentiable themselves. Unless ``retain_graph``, the history
-    is used up when the pass ends, and a second pass raises.
+    ``create_graph`` makes the signals differentiable themselves. Unless ``retain_graph``, the
+    history is used up when the pass ends, and a second pass raises. ``quiet``: no hook,
+    handle or tape hears of it.
     """
     rec = recorder()
     line = user_line() or (_history.__code__, 0)
     signals = ErrorSignals()
+    signals.accumulates = at_leaf is not None
     with rec.undisturbed_work(), rec.setting(grad_enabled=create_graph, line=line):
         nodes = _history(list(seeds))
         for node in nodes:
@@ -102,7 +108,7 @@ def error_signals(
             signal = signals.complete(node)
             if signal is None:
                 continue
-            if node.watchers:
+            if node.watchers and not quiet:
                 signal = _tell(node, signal)
                 signals.total[node] = signal
             if node.leaf is not None:
@@ -110,7 +116,7 @@ def error_signals(
                     at_leaf(node, signal)
             else:
                 _pass_on(node, signal, signals, wanted, handles)
-        for tape in rec.taps:
+        for tape in () if quiet else rec.taps:
             tape.saw_backward(signals)
         if not (retain_graph or create_graph):
             for node in nodes:
@@ -149,7 +155,7 @@ def _pass_on(
         rec.scope = before
     for index, source in passing:
         if bars[index] is not None:
-            signals.add(source, bars[index])
+            signals.add(source, bars[index], node)
 
 
 def _handle(node: Recorded, handles: dict[Recorded, Tensor]) -> Tensor:
@@ -248,7 +254,7 @@ def grad(
     create_graph: bool = False,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """∂(Σ outputs)/∂inputs, without touching any ``.grad``. Only what leads to ``inputs`` is recorded.
+    """∂(Σ outputs)/∂inputs, without touching any ``.grad``; only what leads there is recorded.
 
     >>> import chainrule as cr
     >>> x = cr.tensor(3.0, requires_grad=True)
@@ -300,4 +306,4 @@ def _moved(node: Recorded, read: Recorded) -> str:
     return message("backward", got, "the value of then", line=read.where, remedy=remedy)
 
 
-tensor_module.backward = _backward
+Tensor._send_back = staticmethod(_backward)

@@ -129,7 +129,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = float32) -> Tensor:
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
-    """A tensor of an array's values. They are copied: a write to the array does not reach the tensor."""
+    """A tensor of a copy of an array: a later write to the array does not reach it."""
     return tensor(np.asarray(array))
 
 
@@ -229,13 +229,13 @@ def where(condition: Tensor, a: Any, b: Any) -> Tensor:
 
 def tril(x: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangle of matrices, zeros above it."""
-    mask = np.tri(*x.shape[-2:], diagonal, dtype=bool)
+    mask = np.tri(x.shape[-2], x.shape[-1], diagonal, dtype=bool)
     return choose(tensor(mask).expand(x.shape), x, 0)
 
 
 def triu(x: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangle of matrices, zeros below it."""
-    mask = ~np.tri(*x.shape[-2:], diagonal - 1, dtype=bool)
+    mask = ~np.tri(x.shape[-2], x.shape[-1], diagonal - 1, dtype=bool)
     return choose(tensor(mask).expand(x.shape), x, 0)
 
 
@@ -285,11 +285,12 @@ def _contract(left: str, x: Tensor, right: str, y: Tensor, later: set[str]) -> t
     rows = [c for c in left if c not in both]
     columns = [c for c in right if c not in both]
     size = dict(zip(left, x.shape, strict=True)) | dict(zip(right, y.shape, strict=True))
-    count = {name: prod(size[c] for c in group) for name, group in
-             (("batch", batch), ("summed", summed), ("rows", rows), ("columns", columns))}  # fmt: skip
+    n_batch, n_summed, n_rows, n_columns = (
+        prod(size[c] for c in group) for group in (batch, summed, rows, columns)
+    )
     a = x.permute(tuple(left.index(c) for c in batch + rows + summed))
     b = y.permute(tuple(right.index(c) for c in batch + summed + columns))
-    a = a.reshape(count["batch"], count["rows"], count["summed"])
-    b = b.reshape(count["batch"], count["summed"], count["columns"])
+    a = a.reshape(n_batch, n_rows, n_summed)
+    b = b.reshape(n_batch, n_summed, n_columns)
     order = batch + rows + columns
     return "".join(order), (a @ b).reshape(tuple(size[c] for c in order))

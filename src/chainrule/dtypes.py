@@ -1,4 +1,4 @@
-"""The number types: float32 (default), float64, int64, int32, uint8, bool; promotion as in PyTorch."""
+"""The number types: float32 (default), float64, int64, int32, uint8, bool; promotion as PyTorch."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _PYTHON = {bool: bool_, int: int64, float: float32}
 
 
 def dtype_of(source: object) -> DType:
-    """The ``DType`` that a dtype-like thing names: ours, NumPy's, a name, or ``float``/``int``/``bool``.
+    """The ``DType`` that something names: ours, NumPy's, a name, or ``float``, ``int``, ``bool``.
 
     Raises ``DtypeError`` for number types that Chainrule does not have, and names the cast.
 
@@ -89,10 +89,10 @@ def promote(a: DType, b: DType) -> DType:
 
 
 def promote_operands(operands: list[tuple[DType, int]]) -> DType:
-    """PyTorch's result type. Each operand is (dtype, priority): 2 an array, 1 a 0-d tensor, 0 a Python number.
+    """PyTorch's result type of (dtype, priority): 2 an array, 1 a 0-d tensor, 0 a Python number.
 
     An operand of lower priority counts only where its *category* (bool, integer, floating) is
-    higher, so that ``int_tensor * 2.5`` is float32 and ``float32_tensor * float64_0d`` stays float32.
+    higher: ``int_tensor * 2.5`` is float32 and ``float32_tensor * float64_0d`` stays float32.
     """
     result: DType | None = None
     for priority in (2, 1, 0):

@@ -1,11 +1,11 @@
-"""The exceptions of Chainrule: each docstring is its help page, with a failing example and the same one mended.
+"""The exceptions: each docstring is its help page, a failing example and the same one mended.
 
 Every message has one form, so that it can be read at a glance and searched for::
 
     [where] got ..., needs ... (file:line). why. remedy
 
 ``message`` builds it. All exceptions are ``ChainruleError``s; each is also the built-in exception
-that a Python programmer would expect (``ShapeError`` is a ``ValueError``), so existing handlers work.
+that a Python programmer expects (``ShapeError`` is a ``ValueError``), so handlers work as they are.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class GraphError(ChainruleError, RuntimeError):
 
 
 class ReadOnlyError(ChainruleError, ValueError):
-    """A snapshot was written to.  Fails: ``t.numpy()[0] = 1``.  Mended: ``t.numpy().copy()[0] = 1``."""
+    """A write to a snapshot.  Fails: ``t.numpy()[0] = 1``.  Mended: ``t.numpy().copy()[0] = 1``."""
 
 
 class NameNotFoundError(ChainruleError, AttributeError):
@@ -105,7 +105,7 @@ class NameNotFoundError(ChainruleError, AttributeError):
 
 
 class DeviceError(ChainruleError, RuntimeError):
-    """A device that this installation does not have.  Fails: ``cr.device("cuda")``.  Mended: ``"cpu"``."""
+    """A device that is not here.  Fails: ``cr.device("cuda")``.  Mended: ``cr.device("cpu")``."""
 
 
 class DataError(ChainruleError, ValueError):

@@ -1,4 +1,4 @@
-"""grad, vjp, jvp, jacrev, jacfwd, hessian: derivatives of functions, with the names of ``torch.func``.
+"""grad, vjp, jvp, jacrev, jacfwd, hessian: derivatives of functions, named as in ``torch.func``.
 
 All of them call ``backprop.grad`` with ``create_graph``, so they nest to any order.  Jacobians are
 outputs × inputs: the shape is ``(*output.shape, *input.shape)``.

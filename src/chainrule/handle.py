@@ -49,8 +49,19 @@ class Handle:
     _root: Tensor | None  # the leaf that this is a view of: through it errors flow
     _detached: bool
     _leaf: bool  # asked to require grad
+    _shape: tuple[int, ...] | None
     _seen: Hold | None  # the node of `_version`, made once
     _tracked: bool  # whether that node was made with gradients on
+
+    if TYPE_CHECKING:  # what the mix-ins use of one another
+
+        def __getitem__(self, key: Any) -> Tensor: ...
+        def number(self, value: Any) -> Tensor: ...
+        def numel(self) -> int: ...
+        def reshape(self, *shape: Any) -> Tensor: ...
+        def sum(self, dim: Any = None, keepdim: bool = False) -> Tensor: ...
+        def to(self, *targets: Any) -> Tensor: ...
+        def transpose(self, a: int, b: int) -> Tensor: ...
 
     # ------------------------------------------------------------ making handles
 
@@ -87,7 +98,7 @@ class Handle:
         if detached or (self._detached and not self._carries()) or not recorder().grad_enabled:
             other._detached = True
         elif self._leaf or self._carries():
-            other._root = self
+            other._root = self  # type: ignore[assignment]  a Handle that is a Tensor
         else:
             other._root = self._root
         return other
@@ -210,7 +221,7 @@ class Handle:
         self._seen = None
         if rec.grad_enabled and self._detached and value.needs_grad:
             self._seen, self._version, self._tracked = Hold(value), storage.version, True
-        return self
+        return self  # type: ignore[return-value]
 
     # ------------------------------------------------------------ types
 

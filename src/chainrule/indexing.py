@@ -1,7 +1,7 @@
 """What stands between the brackets of ``x[...]``, read and written as in NumPy.
 
-Basic keys (numbers, slices, ``...``, ``None``) make views. Integer arrays and masks make copies when
-read and scattered writes when assigned.
+Basic keys (numbers, slices, ``...``, ``None``) make views. Integer arrays and masks make copies
+when read and scattered writes when assigned.
 """
 
 from __future__ import annotations
@@ -96,11 +96,12 @@ def _axes_first(x: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 def _whole_mask(x: Tensor, key: Any) -> Tensor | None:
     """A single mask over the leading axes, without looking at its values."""
+    mask: Any = key
     if isinstance(key, (list, np.ndarray)) and np.asarray(key).dtype == bool:
-        key = x._like(np.asarray(key), "[...]")
-    if hasattr(key, "_storage") and key.dtype is bool_ and 0 < key.ndim <= x.ndim:
-        return key if key.shape == x.shape[: key.ndim] else None
-    return None
+        mask = x._like(np.asarray(key), "[...]")
+    if not hasattr(mask, "_storage") or mask.dtype is not bool_:
+        return None
+    return mask if mask.ndim and mask.shape == x.shape[: mask.ndim] else None
 
 
 def _parse(x: Tensor, key: Any) -> Key:

@@ -101,12 +101,10 @@ class Operators(Handle):
     __rfloordiv__ = _binary(e.floor_divide, swapped=True)
     __mod__ = _binary(e.remainder)
     __rmod__ = _binary(e.remainder, swapped=True)
-    __eq__ = _binary(e.eq)  # type: ignore[assignment]
-    __ne__ = _binary(e.ne)  # type: ignore[assignment]
-    __lt__ = _binary(e.lt)
-    __le__ = _binary(e.le)
-    __gt__ = _binary(e.lt, swapped=True)
-    __ge__ = _binary(e.le, swapped=True)
+    eq, ne, lt, le = _binary(e.eq), _binary(e.ne), _binary(e.lt), _binary(e.le)
+    gt, ge = _binary(e.lt, swapped=True), _binary(e.le, swapped=True)
+    __eq__, __ne__ = eq, ne  # type: ignore[assignment]  elementwise, not object's
+    __lt__, __le__, __gt__, __ge__ = lt, le, gt, ge
     __and__ = __rand__ = _binary(e.and_)
     __or__ = __ror__ = _binary(e.or_)
     __xor__ = __rxor__ = _binary(e.xor)
@@ -114,7 +112,6 @@ class Operators(Handle):
     minimum = _binary(e.minimum)
     remainder = __mod__
     floor_divide = __floordiv__
-    eq, ne, lt, le, gt, ge = __eq__, __ne__, __lt__, __le__, __gt__, __ge__
     logical_and, logical_or, logical_xor = __and__, __or__, __xor__
 
     def __neg__(self) -> Tensor:
@@ -127,7 +124,7 @@ class Operators(Handle):
         """Not x, for bool tensors."""
         if self.dtype is not bool_:
             raise DtypeError(message("~", self.dtype.name, "bool"))
-        return self == False  # noqa: E712
+        return self.eq(False)
 
     def __pos__(self) -> Tensor:
         return self  # type: ignore[return-value]
@@ -236,7 +233,7 @@ class Operators(Handle):
 
     def isnan(self) -> Tensor:
         """True where x is NaN."""
-        return self != self
+        return self.ne(self)
 
     def isinf(self) -> Tensor:
         """True where x is +∞ or -∞."""
@@ -244,7 +241,7 @@ class Operators(Handle):
 
     def logical_not(self) -> Tensor:
         """True where x is zero."""
-        return self == 0
+        return self.eq(0)
 
     def clamp(self, min: Any = None, max: Any = None) -> Tensor:
         """y = x, but not below ``min`` nor above ``max``; at a bound the error signal passes."""
@@ -333,23 +330,15 @@ class Operators(Handle):
         return (-self).argmax(dim, keepdim)
 
     def all(self, dim: Axes = None, keepdim: bool = False) -> Tensor:
-        """Whether all numbers are non-zero."""
-        return (
-            _reduce(reduce.amin, self != 0, dim, keepdim)
-            if self.numel()
-            else (self == self).sum() == 0
-        )
+        """Whether all numbers are non-zero: true of none."""
+        return self.eq(0).sum(dim, keepdim).eq(0)
 
     def any(self, dim: Axes = None, keepdim: bool = False) -> Tensor:
         """Whether some number is non-zero."""
-        return (
-            _reduce(reduce.amax, self != 0, dim, keepdim)
-            if self.numel()
-            else (self == self).sum() != 0
-        )
+        return self.ne(0).sum(dim, keepdim).ne(0)
 
     def prod(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        """Π x along an axis (all by default), by halves: the derivative is right beside zeros too."""
+        """Π x along an axis (all by default), by halves: the derivative is right beside zeros."""
         x = self.reshape(-1) if dim is None else self
         axis = axis_of(dim or 0, x.ndim, "prod")
         if not x.dtype.is_floating_point:

@@ -20,8 +20,8 @@ __all__ = [
 ]
 
 
-class set_grad_enabled:
-    """Switch the recording of histories on or off: at once, for a ``with`` block, or for a function."""
+class set_grad_enabled:  # noqa: N801  PyTorch's name
+    """Switch the recording of histories on or off: at once, or for a ``with`` block."""
 
     def __init__(self, mode: bool) -> None:
         self.mode = bool(mode)
@@ -63,13 +63,13 @@ class _GradMode:
         return wrapped
 
 
-class no_grad(_GradMode):
+class no_grad(_GradMode):  # noqa: N801
     """No histories are recorded: ``with no_grad():`` or ``@no_grad()``."""
 
     mode = False
 
 
-class enable_grad(_GradMode):
+class enable_grad(_GradMode):  # noqa: N801
     """Histories are recorded, also inside ``no_grad``."""
 
     mode = True

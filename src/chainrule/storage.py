@@ -1,8 +1,8 @@
 """What a handle holds, and when pending work is computed.
 
-A ``Tensor`` is a handle on a ``Storage``: the node of its present value and a version.  Recording an
-op makes a ``Recorded`` node and computes nothing; the thread's ``Recorder`` collects everything that
-is *pending and alive* into one ``Program`` when somebody looks.  Four guarantees bind:
+A ``Tensor`` is a handle on a ``Storage``: the node of its present value and a version.  Recording
+an op makes a ``Recorded`` node and computes nothing; the thread's ``Recorder`` collects everything
+that is *pending and alive* into one ``Program`` when somebody looks.  Four guarantees bind:
 
 * PyTorch's numbers: a write gives the storage a new node, so the graph stays pure under aliasing.
 * No node is computed twice.
@@ -43,7 +43,7 @@ PENDING_BYTES_LIMIT = 64 << 20  # bytes of leaves that pending nodes alone keep 
 
 @dataclass(frozen=True)
 class Leaf:
-    """Whose gradient ends here: the handle (weakly) and the state of its storage when it was read."""
+    """Whose gradient ends here: the handle (weakly), and its storage's state when it was read."""
 
     handle: ref
     storage: ref
@@ -77,6 +77,7 @@ class Recorded(Node):
         "watchers",
     )
 
+    inputs: tuple[Any, ...]
     value: np.ndarray | None
     consumed: Line | None  # where the backward stood that used this node's history up
     leaf: Leaf | None
@@ -181,7 +182,7 @@ class Storage:
 
 @dataclass
 class Stats:
-    """How much was recorded and computed since the start, by all threads. Read it with ``cr.stats()``.
+    """How much was recorded and computed since the start, by all threads: ``cr.stats()``.
 
     ``repeated`` counts executions of a node that had been executed before: always 0.
     """
@@ -230,7 +231,7 @@ class Program:
         self._save(waiting)
 
     def _save(self, waiting: list[Recorded]) -> None:
-        """Find the nodes that living tensors can be differentiated through; keep what that reads."""
+        """Keep what can be read by the backward of a living tensor."""
         differentiable = {source for node in waiting for _, source in node.history()}
         for node in reversed(self.nodes):
             if (
@@ -264,7 +265,7 @@ class Program:
         return values
 
     def may_overwrite(self, node: Recorded) -> bool:
-        """Whether nobody else alive reads the first input, so that the result may take its place."""
+        """Whether nobody else alive reads the first input: the result may take its place."""
         source = node.inputs[0]
         if source.holders or source.saves or self._readers[source] != 1:
             return False
@@ -451,7 +452,7 @@ class Recorder:
         self._new_bytes = 0
 
     def loosen(self, node: Recorded) -> None:
-        """Somebody let go of the node; its value is freed after the next program unless still wanted."""
+        """Somebody let go of the node: its value is freed after the next program, unless wanted."""
         if not (node.holders or node.saves):
             self._loose.append(ref(node))
 

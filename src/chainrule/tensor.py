@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 from weakref import ref
 
 import numpy as np
@@ -54,7 +54,7 @@ __all__ = [
 
 
 class Snapshot(np.ndarray):
-    """What ``.numpy()`` returns: a read-only look at a value. Results of NumPy functions are plain."""
+    """What ``.numpy()`` returns: a read-only look at a value. NumPy functions return plain arrays."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not self.flags.writeable:
@@ -95,7 +95,9 @@ class Tensor(Operators, Views):
     __slots__ = ()
 
     __array_ufunc__ = None  # array + tensor is a tensor
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]  since == compares elements
+
+    _send_back: ClassVar[Callable[..., None]]  # filled by backprop.py
 
     def __init__(self, data: Any = (), *, dtype: Any = None, requires_grad: bool = False) -> None:
         """``cr.tensor`` is the usual way to make one."""
@@ -123,7 +125,7 @@ class Tensor(Operators, Views):
 
     @property
     def data(self) -> Tensor:
-        """The same storage without the history; assigning rebinds this handle to another storage."""
+        """The same storage without the history; assigning rebinds this handle to another one."""
         return self._alias(detached=True)
 
     @data.setter
@@ -189,6 +191,8 @@ class Tensor(Operators, Views):
         node = self._node
         if node.name is None or node.leaf is not None:
             node.name = name
+            for tape in recorder().taps:
+                tape.saw_name(node)
         if name is not None and not self.is_leaf:
             self.retain_grad()
 
@@ -253,7 +257,8 @@ class Tensor(Operators, Views):
             return self._grad
         if self.is_leaf:
             return None
-        bar = next((tape.bar_of(self._node) for tape in recorder().taps), None)
+        bars = (tape.bar_of(self._node) for tape in recorder().taps)
+        bar = next((found for found in bars if found is not None), None)
         if bar is None:
             raise GradientError(
                 message(
@@ -286,12 +291,12 @@ class Tensor(Operators, Views):
         create_graph: bool = False,
         inputs: Sequence[Tensor] | None = None,
     ) -> None:
-        """Send the error signal L̄ = 1 (or ``gradient``) back; it is added to the ``grad`` of leaves.
+        """Send the error signal L̄ = 1 (or ``gradient``) back, and add it to the ``grad`` of leaves.
 
         Raises ``GradientError`` for a tensor that is no scalar without ``gradient``, without a
         history, or whose history an earlier backward used up (``retain_graph=True`` keeps it).
         """
-        backward(self, gradient, retain_graph, create_graph, inputs)
+        self._send_back(self, gradient, retain_graph, create_graph, inputs)
 
     def retain_grad(self) -> None:
         """Keep ∂L/∂v of this tensor when ``backward()`` passes."""
@@ -401,10 +406,7 @@ class Tensor(Operators, Views):
     def _repr_html_(self) -> str:
         numbers = self._value()
         title = type_text(self.shape, self.dtype) + (f" {self._name}" if self._name else "")
-        if not self.requires_grad:
-            origin = ""
-        else:
-            origin = " · leaf" if self._leaf else f" · {self.op}"
+        origin = "" if self.is_leaf else f" · {self.op}"
         head = f"<b>{escape(title)}</b>{escape(origin)}"
         if numbers.ndim in (1, 2) and 0 < numbers.size <= 64:
             rows = "".join(
@@ -575,10 +577,3 @@ def _from_data(data: Any, dtype: DType | None) -> Tensor:
         dtype = dtype_of(array.dtype)
     value = np.ascontiguousarray(array, dtype.numpy).reshape(array.shape)
     return Tensor._of(recorder().leaf(leaf.data, value, dtype))
-
-
-def _unfilled(*args: Any) -> None:
-    raise GradientError(message("backward", "a call before chainrule.backprop was imported"))
-
-
-backward: Callable[..., None] = _unfilled  # filled by backprop.py

@@ -139,12 +139,12 @@ class Views(Handle):
         return self.transpose(0, 1) if self.ndim == 2 else self  # type: ignore[return-value]
 
     @property
-    def T(self) -> Tensor:
+    def T(self) -> Tensor:  # noqa: N802  NumPy's name
         """All axes in reverse order."""
         return self.permute(tuple(reversed(range(self.ndim))))
 
     @property
-    def mT(self) -> Tensor:
+    def mT(self) -> Tensor:  # noqa: N802
         """The last two axes exchanged."""
         return self.transpose(-1, -2)
 

@@ -30,7 +30,7 @@ class Number(Leaf):
 
 
 class Parameter(Leaf):
-    """A tensor that requires grad, as it is read: here back-propagation ends and ``.grad`` is filled."""
+    """A tensor that requires grad, as it is read: here error signals end, in its ``.grad``."""
 
     name = "parameter"
 

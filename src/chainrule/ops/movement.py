@@ -167,7 +167,7 @@ class Slice(Movement):
 
 
 class Put(Movement):
-    """y = base with base[start : … : step] replaced by value      base̅ = ȳ with 0 there, value̅ = ȳ there
+    """y = base, with value at [start : … : step]      base̅ = ȳ, 0 there; value̅ = ȳ from there
 
     What a write to a view leaves behind.  Backends do it in place where nobody else reads ``base``.
     """
@@ -227,7 +227,7 @@ class Flip(Movement):
 
 
 class Concatenate(Movement):
-    """y = the parts one after the other along an axis      each part's error signal is its piece of ȳ"""
+    """y = the parts one after the other along an axis      parts̅ = the pieces of ȳ"""
 
     name = "concatenate"
 

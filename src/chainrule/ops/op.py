@@ -35,7 +35,7 @@ class Typed(Protocol):
 class Sample:
     """One place where tests look: the inputs (float64 where differentiable) and the metadata.
 
-    ``differentiable`` lists the inputs whose derivative is checked; ``None`` means every floating one.
+    ``differentiable`` lists the inputs whose derivative is checked; ``None``: all floating ones.
     """
 
     inputs: tuple[np.ndarray, ...]
@@ -47,7 +47,7 @@ class Op:
     """Base class of all primitives. A subclass writes
 
     ``infer(*types, **meta)``      the shape rule: ``(shape, dtype)``, or a ``ShapeError``
-    ``reference(*arrays, **meta)`` what it computes, in NumPy: the semantics every backend is held to
+    ``reference(*arrays, **meta)`` what it computes, in NumPy: every backend is held to it
     ``vjp(y, y_bar, *inputs, **meta)`` the error signals of the inputs, a tuple built from ops
     ``samples(rng)``               where the tests look
 
@@ -75,7 +75,7 @@ class Op:
         raise NotImplementedError(f"{type(self).__name__} has no vjp")
 
     def check(self, *inputs: np.ndarray, **meta: Any) -> None:
-        """Raise for *values* that are out of range (labels, indices). Runs before anything is computed."""
+        """Raise for *values* out of range (labels, indices); runs before anything is computed."""
 
     def samples(self, rng: np.random.Generator) -> Iterator[Sample]:
         raise NotImplementedError(f"{type(self).__name__} has no samples")
@@ -89,7 +89,7 @@ class Op:
         raise DtypeError(message(self.name, "no tensor among the inputs", "at least one"))
 
     def reads_of(self, index: int, count: int) -> tuple[int, ...]:
-        """Which values the error signal of input ``index`` reads: -1 is ``y``, others input numbers."""
+        """Which values the error signal of input ``index`` reads: -1 is y, others inputs."""
         known = self.__dict__.setdefault("_reads_of", {})
         found = known.get((index, count))
         if found is None:

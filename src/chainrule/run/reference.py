@@ -1,8 +1,8 @@
 """The reference backend: NumPy, one node at a time.
 
 The oracle that every other backend is compared with, and the readable semantics of a program.
-Canonical arithmetic: a node's bits depend on its op, shapes, dtype and input bits alone, so every op
-whose NumPy loops may round differently for other strides gets C-contiguous inputs.
+Canonical arithmetic: a node's bits depend on its op, shapes, dtype and input bits alone, so every
+op whose NumPy loops may round differently for other strides gets C-contiguous inputs.
 """
 
 from __future__ import annotations
