@@ -45,7 +45,7 @@ from chainrule.creation import (
     zeros,
     zeros_like,
 )
-from chainrule.device import Device as device
+from chainrule.device import Device as device  # noqa: N813
 from chainrule.dtypes import DType, bool_, float32, float64, int32, int64, uint8
 from chainrule.errors import (
     ChainruleError,
@@ -78,6 +78,7 @@ from chainrule.recording import (
     synchronize,
 )
 from chainrule.storage import stats
+from chainrule.tape import record
 from chainrule.tensor import Tensor, tensor
 
 __all__ = [
@@ -139,6 +140,7 @@ __all__ = [
     "randn",
     "randn_like",
     "randperm",
+    "record",
     "seed",
     "set_grad_enabled",
     "set_state",
@@ -174,7 +176,7 @@ def graph(*outputs: Tensor) -> Graph:
     return Graph(from_tensors)
 
 
-class cuda:
+class cuda:  # noqa: N801
     """PyTorch's ``torch.cuda``, as far as it can be without a CUDA backend."""
 
     @staticmethod

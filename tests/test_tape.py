@@ -1,0 +1,218 @@
+"""record(): what the tape keeps, how long, and that it changes nothing."""
+
+import gc
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.storage import recorder
+
+
+def weights():
+    rng = np.random.default_rng(3)
+    w = cr.tensor(rng.normal(size=(4, 3)), requires_grad=True)
+    v = cr.tensor(rng.normal(size=(3,)), requires_grad=True)
+    w.name, v.name = "w", "v"
+    return w, v, cr.tensor(rng.normal(size=(5, 4)))
+
+
+def train(steps, record=None):
+    """A few steps of gradient descent written by hand, as they are or recorded."""
+    w, v, x = weights()
+
+    def run():
+        for _ in range(steps):
+            h = (x @ w).tanh()
+            h.name = "h"
+            loss = ((h @ v) ** 2).mean()
+            loss.name = "loss"
+            loss.backward()
+            with cr.no_grad():
+                for p in (w, v):
+                    p -= 0.1 * p.grad
+                    p.grad = None
+
+    if record is None:
+        run()
+        return w, v, None
+    with cr.record(**record) as tape:
+        run()
+    return w, v, tape
+
+
+@pytest.mark.parametrize("record", [{}, {"nodes": ["h"]}, {"steps": [1]}])
+def test_recording_does_not_change_a_bit(record):
+    plain = train(4)
+    seen = train(4, record)
+    for a, b in zip(plain[:2], seen[:2], strict=True):
+        assert a.numpy().tobytes() == b.numpy().tobytes()
+
+
+def test_values_and_error_signals_are_those_of_the_step():
+    w, v, x = weights()
+    with cr.record() as tape:
+        h = (x @ w).tanh()
+        h.name = "h"
+        loss = ((h @ v) ** 2).sum()
+        loss.backward()
+        assert h.bar.tolist() == tape["h"].bar.tolist()
+    expected = 2 * (h.numpy() @ v.numpy())[:, None] * v.numpy()
+    np.testing.assert_allclose(tape["h"].bar.numpy(), expected, rtol=1e-12)
+    np.testing.assert_array_equal(tape["h"].value.numpy(), np.tanh(x.numpy() @ w.numpy()))
+    np.testing.assert_array_equal(tape["w"].bar.numpy(), w.grad.numpy())
+    np.testing.assert_array_equal(tape["h"].sample(2).bar.numpy(), tape["h"].bar.numpy()[2])
+    assert tape["h"].step == 0
+    assert not tape["h"].value.requires_grad
+
+
+def test_an_unnamed_value_has_a_bar_inside_the_block():
+    x = cr.tensor(2.0, requires_grad=True)
+    with cr.record():
+        y = x * 3
+        (y**2).backward()
+        assert y.bar.item() == 12
+
+
+def test_addends_one_per_reader_sum_to_the_error_signal():
+    x = cr.tensor(0.5, dtype=cr.float64, requires_grad=True)
+    with cr.record() as tape:
+        h = x.tanh()
+        h.name = "h"
+        (h * 3 + h.exp() + h**2).backward()
+    entry = tape["h"]
+    assert len(entry.addends) == 3
+    assert sum(addend.item() for addend in entry.addends) == pytest.approx(entry.bar.item(), 1e-15)
+
+
+def test_recording_computes_nothing_and_the_end_computes_once():
+    x = cr.tensor(0.5, requires_grad=True)
+    before = cr.stats()
+    with cr.record() as tape:
+        y = x.exp()
+        y.name = "y"
+        (y * y).backward()
+        assert cr.stats().executed == before.executed
+    after = cr.stats()
+    assert after.executed > before.executed
+    tape["y"].value.item(), tape["y"].bar.item(), x.grad.item()
+    assert cr.stats().executed == after.executed
+    assert cr.stats().repeated == before.repeated
+
+
+def test_the_second_call_is_behind_an_index():
+    x = cr.tensor([1.0, -2.0], requires_grad=True)
+    with cr.record() as tape:
+        a = x.relu()
+        tape.saw_call("relu", a)
+        b = (a - 3).relu()
+        tape.saw_call("relu", b)
+    assert tape["relu"].value.tolist() == [1, 0]
+    assert tape["relu"][1].value.tolist() == [0, 0]
+    assert len(tape["relu"]) == 2
+    with pytest.raises(cr.IndexRangeError, match="call 2, needs one of its 2 calls"):
+        tape["relu"][2]
+
+
+def test_two_roots_have_their_name_in_front():
+    x = cr.tensor([1.0], requires_grad=True)
+    rec = recorder()
+    with cr.record() as tape:
+        for root in ("D", "G"):
+            rec.depth = 2
+            tape.saw_call("conv1", x * (1 if root == "D" else 2))
+            rec.depth = 1
+            tape.saw_call(root, x * 5)
+            rec.depth = 0
+    assert tape["D/conv1"].value.item() == 1
+    assert tape["G/conv1"].value.item() == 2
+    assert tape["D"].value.item() == 5
+    assert "conv1" not in tape
+
+
+def test_the_latest_step_is_kept_and_steps_asked_for():
+    _, _, tape = train(4, {"steps": [1]})
+    assert tape.step == 3
+    assert tape["h"].step == 3
+    assert tape.at(1)["h"].step == 1
+    assert tape.at(1)["loss"].value.item() > tape["loss"].value.item()
+    with pytest.raises(cr.IndexRangeError, match=r"step 2, needs one of 1, 3"):
+        tape.at(2)
+
+
+def test_a_step_ends_where_the_optimizer_says_so_and_metrics_do_not_begin_another():
+    w = cr.tensor(1.0, requires_grad=True)
+    with cr.record() as tape:
+        for _ in range(3):
+            y = w * 2
+            y.name = "y"
+            y.backward()
+            tape.saw_step()
+            (y.detach() > 1).to(cr.float32)
+    assert tape.step == 2
+    assert tape["y"].bar.item() == 1
+
+
+def test_memory_is_flat_over_a_thousand_steps():
+    w = cr.tensor(np.ones(100), requires_grad=True)
+
+    def living():
+        gc.collect()
+        kind = type(w._node)
+        return sum(isinstance(thing, kind) for thing in gc.get_objects())
+
+    counts = []
+    with cr.record() as tape:
+        for step in range(1000):
+            h = w * 0.5
+            h.name = "h"
+            h.sum().backward()
+            with cr.no_grad():
+                w -= 0.001 * w.grad
+            w.grad = None
+            if step in (50, 999):
+                cr.synchronize()
+                counts.append(living())
+    assert tape.step == 999
+    assert counts[1] <= counts[0] + 5
+
+
+def test_patterns_keep_only_what_they_name():
+    _, _, tape = train(2, {"nodes": ["h*"]})
+    assert tape.names() == ["h"]
+    assert tape["h"].bar.shape == (5, 3)
+    with pytest.raises(cr.GradientError, match="a value that was not kept"):
+        tape["loss"].value  # noqa: B018
+
+
+def test_a_wrong_name_gives_the_nearest():
+    _, _, tape = train(1, {})
+    with pytest.raises(
+        cr.NameNotFoundError, match=r"got 'los', needs a recorded name\. Nearest: loss"
+    ):
+        tape["los"]
+
+
+def test_no_backward_says_so():
+    x = cr.tensor(1.0, requires_grad=True)
+    with cr.record() as tape:
+        y = x * 2
+        y.name = "y"
+    with pytest.raises(cr.GradientError, match=r"\[y\] got no error signal.*No backward"):
+        tape["y"].bar  # noqa: B018
+
+
+def test_the_graph_is_that_of_the_step():
+    _, _, tape = train(2, {})
+    graph = tape.graph.verify()
+    assert "loss" in graph.outputs
+    assert [node.op.name for node in graph].count("tanh") == 1
+    tanh = next(node for node in graph if node.op.name == "tanh")
+    assert tape.entry(tanh).value.tolist() == tape["h"].value.tolist()
+    assert tape.entry(tanh).bar.tolist() == tape["h"].bar.tolist()
+
+
+def test_an_error_in_the_block_ends_the_recording():
+    with pytest.raises(ZeroDivisionError), cr.record():
+        1 / 0  # noqa: B018
+    assert recorder().taps == []
