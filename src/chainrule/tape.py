@@ -103,7 +103,7 @@ class Entry:
         return (self[call] for call in range(len(self._nodes)))
 
     def sample(self, index: int) -> Entry:
-        """The same entry for one sample: ``value``, ``bar``, ``addends`` at this place of axis 0."""
+        """The same entry for one sample: ``value``, ``bar``, ``addends`` there in axis 0."""
         node = self._nodes[0]
         if not node.shape or not -node.shape[0] <= index < node.shape[0]:
             needs = f"0 to {node.shape[0] - 1}" if node.shape else "a batch axis"
