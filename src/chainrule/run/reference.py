@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.run.blas import one_thread
+
 __all__ = ["run"]
 
 
@@ -25,7 +27,7 @@ def run(program: Any) -> None:
             node.op.check(*program.arguments(node), **node.meta)
         except Exception as error:
             program.fail(node, located(error, node))
-    with np.errstate(all="ignore"):  # NaN and infinity propagate, they are not Python warnings
+    with one_thread(), np.errstate(all="ignore"):  # NaN propagates, it is no warning
         for node in program.nodes:
             if node.failure is not None:
                 continue
