@@ -1,7 +1,7 @@
 """NumPy's matrix products on one thread, since their bits vary with the number of threads.
 
-OpenBLAS cuts a product differently for two threads than for one, and adds in another order.  While a
-program runs it is told to use one; afterwards NumPy has its threads back.
+OpenBLAS cuts a product differently for two threads than for one, and adds in another order.  While
+a program runs it is told to use one; afterwards NumPy has its threads back.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _threads = 0
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Matrix products in the block use one thread; nests, and is shared by threads that run at once.
+    """Matrix products in the block use one thread; it nests, also across threads.
 
     Does nothing where NumPy uses another library (Accelerate): there bits may vary with threads.
     """
