@@ -1,4 +1,4 @@
-"""The guarantees of storage.py: looks are free, nothing is computed twice, failures leave no traces."""
+"""The guarantees of storage.py: looks are free, nothing twice, failures leave no traces."""
 
 import gc
 import sys
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import chainrule as cr
 from chainrule import storage
 from chainrule.ops import elementwise, movement
-from chainrule.storage import COMPUTED, FAILED, PENDING, Program, recorder
+from chainrule.storage import FAILED, PENDING, Program, recorder
 
 
 def repeated():
@@ -162,7 +162,7 @@ def item_after_the_step():
 
 
 def two_networks_against_each_other():
-    x, y, generator = data()
+    x, _, generator = data()
     _, _, critic = data()
     for _ in range(5):
         fake = network(x, generator)

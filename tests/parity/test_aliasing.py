@@ -790,7 +790,7 @@ def run(T, steps, differentiable, seed):
                 IN_PLACE[how % 3](x)
         else:
             y = tensors[how % len(tensors)]
-            tensors.append(x.sum() * y)
+            tensors.append(x.sum().tanh() * y)
     values = [read(x) for x in tensors]
     yield values
     if differentiable:
