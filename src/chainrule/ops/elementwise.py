@@ -203,7 +203,7 @@ class Abs(Elementwise):
 
 
 class Sign(Elementwise):
-    """y = -1, 0 or 1 by the sign of x; NaN stays NaN      x̄ = 0, except at the jump"""
+    """y = -1, 0 or 1 by the sign of x; 0 for NaN, as in PyTorch      x̄ = 0, except at the jump"""
 
     name = "sign"
     differentiable = False
@@ -225,7 +225,7 @@ class Floor(Elementwise):
 
 
 class Maximum(Elementwise):
-    """y = max(a, b), NaN if either is      ā = ȳ where a > b, half of it at a tie"""
+    """y = max(a, b), NaN if either is      ā = 0 where a < b, ȳ/2 at a tie, else ȳ"""
 
     name = "maximum"
     arity = 2
@@ -235,14 +235,14 @@ class Maximum(Elementwise):
         return s.maximum(a, b)
 
     def vjp(self, y, y_bar, a, b):
-        return _winner(y_bar, a > b, a == b), _winner(y_bar, b > a, a == b)
+        return _unless(a < b, a == b, y_bar), _unless(b < a, a == b, y_bar)
 
     def samples(self, rng):
         yield from _apart(self, rng)
 
 
 class Minimum(Elementwise):
-    """y = min(a, b), NaN if either is      ā = ȳ where a < b, half of it at a tie"""
+    """y = min(a, b), NaN if either is      ā = 0 where a > b, ȳ/2 at a tie, else ȳ"""
 
     name = "minimum"
     arity = 2
@@ -252,14 +252,14 @@ class Minimum(Elementwise):
         return s.minimum(a, b)
 
     def vjp(self, y, y_bar, a, b):
-        return _winner(y_bar, a < b, a == b), _winner(y_bar, b < a, a == b)
+        return _unless(a > b, a == b, y_bar), _unless(b > a, a == b, y_bar)
 
     def samples(self, rng):
         yield from _apart(self, rng)
 
 
-def _winner(y_bar: Any, wins: Any, ties: Any) -> Any:
-    return where(wins, y_bar, where(ties, y_bar * 0.5, zeros_like(y_bar)))
+def _unless(loses: Any, ties: Any, y_bar: Any) -> Any:
+    return where(loses, zeros_like(y_bar), where(ties, y_bar * 0.5, y_bar))
 
 
 def _apart(op: Elementwise, rng: np.random.Generator):
@@ -412,7 +412,7 @@ class Erf(Elementwise):
 
 
 class Relu(Elementwise):
-    """y = max(x, 0), NaN stays NaN      x̄ = ȳ where y > 0, else 0 (also at the kink)"""
+    """y = max(x, 0), NaN stays NaN      x̄ = 0 where y ≤ 0 (also at the kink), else ȳ"""
 
     name = "relu"
     kinks = (0.0,)
@@ -423,7 +423,7 @@ class Relu(Elementwise):
         return s.maximum(x, x.dtype.type(0))
 
     def vjp(self, y, y_bar, x):
-        return (where(y > 0, y_bar, zeros_like(y_bar)),)
+        return (where(y <= 0, zeros_like(y_bar), y_bar),)
 
 
 # ---------------------------------------------------------------- comparisons, logic, choice

@@ -174,6 +174,11 @@ def _log(x: np.ndarray) -> np.ndarray:
     return e * _LN2_HIGH + (2.0 * s + (series + e * _LN2_LOW))
 
 
+def sign(x: np.ndarray) -> np.ndarray:
+    """-1, 0 or 1 by the sign of x; 0 for NaN, as in PyTorch, where NumPy's has NaN."""
+    return np.subtract(x > 0, x < 0, dtype=x.dtype)
+
+
 class NumpyScalars:
     """NumPy's functions under the names that formulas use."""
 
@@ -196,7 +201,7 @@ class NumpyScalars:
     power = staticmethod(np.power)
     remainder = staticmethod(np.remainder)
     floor_divide = staticmethod(np.floor_divide)
-    sign = staticmethod(np.sign)
+    sign = staticmethod(sign)
     sin = staticmethod(np.sin)
     sqrt = staticmethod(np.sqrt)
     tanh = staticmethod(np.tanh)
