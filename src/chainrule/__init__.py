@@ -16,7 +16,7 @@ import builtins
 import difflib
 from typing import Any
 
-from chainrule import autograd, backprop, func, step
+from chainrule import autograd, backprop, func, nn, optim, step
 from chainrule.creation import (
     arange,
     as_tensor,
@@ -131,9 +131,11 @@ __all__ = [
     "linspace",
     "long",
     "manual_seed",
+    "nn",
     "no_grad",
     "ones",
     "ones_like",
+    "optim",
     "rand",
     "rand_like",
     "randint",

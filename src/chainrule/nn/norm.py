@@ -1,0 +1,241 @@
+"""Normalisation by mean and variance: over the batch, or over the features of each sample."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from chainrule.creation import ones, zeros
+from chainrule.dtypes import dtype_of, float32
+from chainrule.errors import ShapeError, UsageError, message
+from chainrule.graph import type_text
+from chainrule.nn.calls import here, inner, public
+from chainrule.nn.init import constant_parameter
+from chainrule.nn.module import Module
+from chainrule.ops import reduce
+from chainrule.storage import recorder
+from chainrule.tensor import Tensor, tensor
+
+__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "batch_norm", "layer_norm",
+           "normalize"]  # fmt: skip
+
+
+def _moments(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    both = Tensor._of(recorder().record(reduce.moments, (x._node,), {"axes": axes}))
+    return both[0], both[1]
+
+
+@public
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float | Tensor = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """y = (x - μ) / √(σ² + eps) · weight + bias, per channel      x: f[N,C,...]
+
+    Training: mean and variance of the batch, which move the running ones by ``momentum`` (the
+    variance there divided by n - 1).  Else the running ones.
+    Raises ``ShapeError`` in training with one value per channel: its variance is 0.
+    """
+    channels = input.shape[1] if input.ndim > 1 else 0
+    if input.ndim < 2 or any(t is not None and t.shape != (channels,) for t in (weight, bias)):
+        needs = "f[N,C,...]" if input.ndim < 2 or weight is None else f"C={weight.shape[0]}"
+        raise ShapeError(message(here("batch_norm"), type_text(input.shape, input.dtype), needs))
+    shape = (1, channels, *(1,) * (input.ndim - 2))
+    if training or running_mean is None or running_var is None:
+        axes = (0, *range(2, input.ndim))
+        count = prod(input.shape[axis] for axis in axes)
+        if training and count == 1:
+            got = f"{type_text(input.shape, input.dtype)} in train mode"
+            needs, why = "more than one value per channel", "The variance of one value is 0"
+            raise ShapeError(
+                message(here("batch_norm"), got, needs, why=why, remedy="eval(), or a larger batch")
+            )
+        mean, variance = _moments(input, axes)
+        if training and running_mean is not None and running_var is not None and count:
+            with recorder().setting(grad_enabled=False):
+                unbiased = variance * (count / (count - 1))
+                running_mean.copy_(running_mean * (1 - momentum) + mean * momentum)
+                running_var.copy_(running_var * (1 - momentum) + unbiased * momentum)
+    else:
+        mean, variance = running_mean, running_var
+        if mean.shape != (channels,):
+            got = type_text(input.shape, input.dtype)
+            raise ShapeError(message(here("batch_norm"), got, f"C={mean.shape[0]}"))
+    scale = (variance + eps).sqrt()
+    scale = 1 / scale if weight is None else weight / scale
+    y = (input - mean.reshape(shape)) * scale.reshape(shape)
+    return y if bias is None else y + bias.reshape(shape)
+
+
+@public
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """y = (x - μ) / √(σ² + eps) · weight + bias      x: f[...,*normalized_shape]
+
+    Mean μ and variance σ² are those of each sample over the last axes.
+    """
+    sizes = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    first = input.ndim - len(sizes)
+    if not sizes or first < 0 or input.shape[first:] != sizes:
+        got = type_text(input.shape, input.dtype)
+        needs = f"the last axes {list(sizes)}"
+        raise ShapeError(message(here("layer_norm"), got, needs))
+    mean, variance = _moments(input, tuple(range(first, input.ndim)))
+    shape = (*input.shape[:first], *(1,) * len(sizes))
+    y = (input - mean.reshape(shape)) / (variance + eps).sqrt().reshape(shape)
+    if weight is not None:
+        y = y * weight
+    return y if bias is None else y + bias
+
+
+@public
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """y = x / max(‖x‖ₚ, eps) along an axis"""
+    return input / input.norm(p, dim, keepdim=True).clamp(min=eps)
+
+
+# ---------------------------------------------------------------- layers
+
+
+class _BatchNorm(Module):
+    ranks: tuple[int, ...] = ()
+    layout = ""
+    weight: Tensor | None
+    bias: Tensor | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        kind = float32 if dtype is None else dtype_of(dtype)
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        shape = (num_features,)
+        for name, value in (("weight", 1.0), ("bias", 0.0)):
+            made = constant_parameter(shape, value, kind) if affine else None
+            self.register_parameter(name, made)
+        track = track_running_stats
+        self.register_buffer("running_mean", zeros(shape, dtype=kind) if track else None)
+        self.register_buffer("running_var", ones(shape, dtype=kind) if track else None)
+        self.register_buffer("num_batches_tracked", tensor(0) if track else None)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalised by the batch while training, by the running statistics in ``eval()``."""
+        if input.ndim not in self.ranks or input.shape[1] != self.num_features:
+            got = type_text(input.shape, input.dtype)
+            needs = f"{self.layout} with C={self.num_features}"
+            raise ShapeError(message(here(type(self).__name__), got, needs))
+        momentum: Any = self.momentum
+        if self.training and self.num_batches_tracked is not None:
+            with recorder().setting(grad_enabled=False):
+                self.num_batches_tracked.add_(1)
+                if momentum is None:
+                    momentum = 1 / self.num_batches_tracked.to(input.dtype)
+        return inner(batch_norm)(
+            input,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training or self.running_mean is None,
+            momentum,
+            self.eps,
+        )
+
+    def reset_running_stats(self) -> None:
+        """Forget the running statistics."""
+        if self.running_mean is not None and self.running_var is not None:
+            self.running_mean.zero_()
+            self.running_var.fill_(1)
+            self.num_batches_tracked.zero_()  # type: ignore[union-attr]
+
+    def extra_repr(self) -> str:
+        """num_features, eps, momentum, affine, track_running_stats"""
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class BatchNorm1d(_BatchNorm):
+    """``batch_norm`` with its parameters and running statistics      x: f[N,C] or f[N,C,L]"""
+
+    ranks, layout = (2, 3), "f[N,C] or f[N,C,L]"
+
+
+class BatchNorm2d(_BatchNorm):
+    """``batch_norm`` with its parameters and running statistics      x: f[N,C,H,W]
+
+    ``momentum=None`` keeps the plain average of all batches.
+    Raises ``ShapeError`` in train mode with one value per channel.
+
+    >>> import chainrule as cr
+    >>> y = BatchNorm2d(1)(cr.tensor([1.0, 3.0]).reshape(2, 1, 1, 1))
+    >>> [round(number, 3) for number in y.flatten().tolist()]
+    [-1.0, 1.0]
+    """
+
+    ranks, layout = (4,), "f[N,C,H,W]"
+
+
+class BatchNorm3d(_BatchNorm):
+    """``batch_norm`` with its parameters and running statistics      x: f[N,C,D,H,W]"""
+
+    ranks, layout = (5,), "f[N,C,D,H,W]"
+
+
+class LayerNorm(Module):
+    """``layer_norm`` over the last axes, with weight and bias of their shape"""
+
+    def __init__(
+        self,
+        normalized_shape: Any,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        sizes = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+        self.normalized_shape, self.eps = tuple(sizes), eps
+        if not self.normalized_shape:
+            raise UsageError(message("LayerNorm", "normalized_shape=()", "at least one axis"))
+        self.elementwise_affine = elementwise_affine
+        kind = float32 if dtype is None else dtype_of(dtype)
+        shape = self.normalized_shape
+        weight = constant_parameter(shape, 1.0, kind) if elementwise_affine else None
+        self.register_parameter("weight", weight)
+        with_bias = elementwise_affine and bias
+        self.register_parameter("bias", constant_parameter(shape, 0.0, kind) if with_bias else None)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Each sample normalised over its last axes."""
+        return inner(layer_norm)(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """normalized_shape, eps, elementwise_affine"""
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )

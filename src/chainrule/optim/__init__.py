@@ -1,0 +1,10 @@
+"""OPTIMIZERS, sorted by increasing complexity, and schedules of their learning rate."""
+
+from __future__ import annotations
+
+from chainrule.optim import lr_scheduler
+from chainrule.optim.adam import Adam, AdamW
+from chainrule.optim.optimizer import Optimizer
+from chainrule.optim.sgd import SGD
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "lr_scheduler"]

@@ -1,0 +1,219 @@
+"""The base of all optimizers: groups of parameters, state, and a step that is done or undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import CheckpointError, GradientError, UsageError, message
+from chainrule.storage import recorder
+from chainrule.tensor import Tensor, tensor
+
+__all__ = ["Optimizer"]
+
+State = dict[str, Any]
+
+
+class Optimizer:
+    """Base class.  A subclass writes ``update(p, grad, state, group) -> new p`` with tensors.
+
+    ``param_groups`` is a list of dicts with ``params`` and their options; ``state`` maps a
+    parameter to its tensors.  Numbers that depend on the step are computed in Python, in float64.
+    """
+
+    # option -> (what it must be, in words; the test)
+    bounds: dict[str, tuple[str, Callable[[Any], bool]]] = {}
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.param_groups: list[dict[str, Any]] = []
+        self.state: dict[Tensor, State] = {}
+        if isinstance(params, Tensor):
+            raise UsageError(
+                message(self._name, "a tensor", "a list of them", remedy="[parameter]")
+            )
+        listed = list(params)
+        if not listed:
+            needs = "at least one parameter"
+            raise UsageError(message(self._name, "no parameters", needs, remedy="net.parameters()"))
+        for group in listed if isinstance(listed[0], Mapping) else [{"params": listed}]:
+            self.add_param_group(group)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """More parameters, with their own options: ``{"params": […], "lr": 0.01}``."""
+        group = {**self.defaults, **param_group}
+        params = group["params"]
+        group["params"] = params = [params] if isinstance(params, Tensor) else list(params)
+        seen = {p for other in self.param_groups for p in other["params"]}
+        for p in params:
+            if not isinstance(p, Tensor) or not p.is_leaf:
+                got = "a tensor with a history" if isinstance(p, Tensor) else type(p).__name__
+                needs = "parameters: leaves of the graph"
+                raise UsageError(message(self._name, got, needs, remedy="net.parameters()"))
+            if p in seen:
+                name = p.name or "a parameter"
+                raise UsageError(message(self._name, f"{name} twice", "each parameter once"))
+            seen.add(p)
+        self._check(group)
+        self.param_groups.append(group)
+
+    def _check(self, group: Mapping[str, Any]) -> None:
+        for option, (needs, holds) in self.bounds.items():
+            value = group[option]
+            try:
+                right = bool(holds(value))
+            except TypeError:
+                right = False
+            if not right:
+                raise UsageError(message(self._name, f"{option}={value!r}", needs))
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or set them to zero."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none:
+                    p._grad = None
+                elif p._grad is not None:
+                    p._grad = p._grad.new_zeros(p.shape)
+
+    # ------------------------------------------------------------ the step
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Move every parameter that has a gradient, and compute the work of the step.
+
+        ``closure`` computes the loss again, with its backward; its result is returned.  If anything
+        fails, a bad label for instance, parameters and state are as before.
+        """
+        rec = recorder()
+        loss = None
+        if closure is not None:
+            with rec.setting(grad_enabled=True):
+                loss = closure()
+        before = {p: dict(state) for p, state in self.state.items()}
+        try:
+            with rec.undisturbed_work(), rec.setting(grad_enabled=False, scope=self._name):
+                self._update_all()
+            rec.compute()
+        except BaseException:
+            self.state = before
+            raise
+        return loss
+
+    def _update_all(self) -> None:
+        moved = False
+        for group in self.param_groups:
+            self._check(group)
+            for p in group["params"]:
+                if p._grad is None:
+                    continue
+                moved = True
+                state = self.state.get(p)
+                if state is None:
+                    state = self.state[p] = {}
+                value, grad = Tensor._of(p._node), Tensor._of(p._grad._node)
+                if group.get("maximize"):
+                    grad = -grad
+                if group.get("no_decay_on_bias") and p.ndim <= 1:
+                    group_of_p = {**group, "weight_decay": 0.0}
+                else:
+                    group_of_p = group
+                p._write(self.update(value, grad, state, group_of_p)._node, "step")
+        if not moved:
+            count = sum(len(group["params"]) for group in self.param_groups)
+            raise GradientError(
+                message(
+                    f"{self._name}.step",
+                    f"no gradient for any of {count} parameters",
+                    "loss.backward() before it",
+                    why="zero_grad() comes before backward(), and the loss must depend on them",
+                )
+            )
+
+    def update(self, p: Tensor, grad: Tensor, state: State, group: Mapping[str, Any]) -> Tensor:
+        """The parameter's new value; ``state`` is brought up to date. To be written."""
+        raise UsageError(
+            message(self._name, "a step", "a method update(self, p, grad, state, group)")
+        )
+
+    @staticmethod
+    def keep(state: State, name: str, value: Tensor) -> Tensor:
+        """Write a tensor of the state, or begin it."""
+        held = state.get(name)
+        if held is None:
+            state[name] = value
+        else:
+            held._write(value._node, "step")
+        return value
+
+    # ------------------------------------------------------------ saving
+
+    def state_dict(self) -> dict[str, Any]:
+        """{"state": {number of the parameter: …}, "param_groups": […]}, as PyTorch has it."""
+        number = {p: k for k, p in enumerate(self._listed())}
+        state = {number[p]: dict(held) for p, held in self.state.items() if p in number}
+        groups = [
+            {**group, "params": [number[p] for p in group["params"]]} for group in self.param_groups
+        ]
+        return {"state": state, "param_groups": groups}
+
+    def _listed(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on where ``state_dict`` was made, by Chainrule or PyTorch; learning rates included."""
+        groups = state_dict["param_groups"]
+        theirs = [len(group["params"]) for group in groups]
+        mine = [len(group["params"]) for group in self.param_groups]
+        if theirs != mine:
+            got = f"groups of {theirs} parameters"
+            raise CheckpointError(message(f"{self._name}.load_state_dict", got, f"{mine}"))
+        numbers = [k for group in groups for k in group["params"]]
+        params = dict(zip(numbers, self._listed(), strict=True))
+        state = {}
+        for k, held in state_dict["state"].items():
+            state[params[k]] = {n: self._loaded(n, v, params[k]) for n, v in held.items()}
+        known = set(self.defaults)
+        new = []
+        for saved, group in zip(groups, self.param_groups, strict=True):
+            options = {n: v for n, v in saved.items() if n in known or n == "initial_lr"}
+            if "betas" in options:
+                options["betas"] = tuple(options["betas"])
+            new.append({**group, **options})
+            self._check(new[-1])
+        for group, loaded in zip(self.param_groups, new, strict=True):
+            group.update(loaded)
+        self.state = state
+
+    def _loaded(self, name: str, value: Any, p: Tensor) -> Any:
+        if name == "step":
+            return int(value)
+        if value is None:
+            return None
+        array = np.array(value.detach() if hasattr(value, "detach") else value)
+        if array.shape != p.shape:
+            got = f"{name} of shape {list(array.shape)} for {p.name or 'a parameter'}"
+            raise CheckpointError(message(f"{self._name}.load_state_dict", got, f"{list(p.shape)}"))
+        return tensor(array).to(p.dtype)
+
+    def __repr__(self) -> str:
+        lines = [f"{self._name} ("]
+        for k, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {k}")
+            lines += [f"    {n}: {group[n]}" for n in sorted(group) if n != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def not_negative(value: Any) -> bool:
+    """A finite number of 0 or more."""
+    return not isinstance(value, bool) and 0 <= float(value) < float("inf")
+
+
+def two_factors(value: Any) -> bool:
+    """Two numbers from 0 to below 1."""
+    return len(value) == 2 and all(0 <= beta < 1 for beta in value)
