@@ -1,0 +1,117 @@
+"""The command ``chainrule``: its verbs, and what happens when something goes wrong.
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 130 Ctrl-C.  A mistake prints one message on standard
+error and no traceback; ``CHAINRULE_TRACEBACK=1`` shows it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from chainrule import __version__
+from chainrule.cli import doctor, gradcheck, predict, summary, train
+from chainrule.cli.output import can_print_blocks, command, say, say_json
+from chainrule.errors import ChainruleError, UsageError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="chainrule",
+    help="Chainrule: a neural-network framework that you can see through.",
+    epilog="chainrule VERB --help shows a verb's options, with examples.",
+    invoke_without_command=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+try:
+    from chainrule.cli import explain
+
+    VERBS = (train, predict, explain, summary, gradcheck, doctor)
+except ImportError:
+    VERBS = (train, predict, summary, gradcheck, doctor)
+for verb in VERBS:
+    app.command(verb.__name__.rpartition(".")[2], help=verb.HELP)(verb.run)
+
+WELCOME = """\
+Chainrule {version}: a neural-network framework that you can see through
+
+  {command} train lenet         train a network on handwritten digits
+  {command} predict last        let it read a digit, and see what it sees
+  {command} explain logistic    every value and every error signal of one step
+
+{command} --help lists all commands."""
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What happens before a verb, or without one."""
+    if version:
+        say_json({"chainrule": __version__}) if json else say(f"chainrule {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        if json:
+            say_json({"chainrule": __version__, "verbs": [c.name for c in app.registered_commands]})
+        else:
+            say(WELCOME.format(version=__version__, command=command()))
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # no terminal is too old for a message
+    try:
+        click_command = typer.main.get_command(app)
+        done = click_command.main(args, prog_name="chainrule", standalone_mode=False)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader has gone: chainrule ... | head
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  what is left to flush goes there
+        return 1
+    except Exception as error:
+        return _failed(error)
+    return done if isinstance(done, int) else 0
+
+
+def _failed(error: Exception) -> int:
+    """Tell what went wrong; returns the exit code."""
+    if os.environ.get("CHAINRULE_TRACEBACK"):
+        traceback.print_exc()
+    if isinstance(error, ChainruleError):
+        _complain(str(error))
+        return 2 if isinstance(error, UsageError) else 1
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's: wrong use
+        _complain(f"chainrule: {error.format_message()}")
+        return int(error.exit_code)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(f"chainrule: {where}{error.strerror or error}.")
+        return 1
+    if isinstance(error, MemoryError):
+        _complain("chainrule: the memory is not enough. A smaller --batch-size needs less.")
+        return 1
+    _complain(
+        f"chainrule: {type(error).__name__}: {error}. This should not have happened; "
+        "CHAINRULE_TRACEBACK=1 shows where it did."
+    )
+    return 1
+
+
+def _complain(text: Any) -> None:
+    if not can_print_blocks(sys.stderr):
+        text = text.encode("ascii", "replace").decode()
+    sys.stderr.write(text.rstrip() + "\n")

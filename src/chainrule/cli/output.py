@@ -1,0 +1,75 @@
+"""What all verbs print with: lines, JSON, the name of our own command, "did you mean"."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+__all__ = ["can_print_blocks", "command", "console", "did_you_mean", "say", "say_json"]
+
+_PLAIN = str.maketrans({"→": "->", "·": "|", "×": "x", "−": "-", "…": "...", "≤": "<=", "∂": "d"})
+
+
+def console() -> Console:
+    """The console of standard output as it is now; rich obeys NO_COLOR."""
+    return Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+
+
+def can_print_blocks(file: Any = None) -> bool:
+    """Whether the output can hold ▀ and →."""
+    encoding = getattr(file or sys.stdout, "encoding", None) or "ascii"
+    return encoding.lower().replace("-", "").startswith("utf")
+
+
+def say(line: str | Text = "") -> None:
+    """Print one line."""
+    if isinstance(line, str):
+        line = line if can_print_blocks() else line.translate(_PLAIN)
+    console().print(line)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as one JSON document."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not can_print_blocks()) + "\n")
+    sys.stdout.flush()
+
+
+def command() -> str:
+    """How our own command is called from where the person stands, so that lines can be pasted."""
+    called = Path(sys.argv[0])
+    on_path = shutil.which("chainrule")
+    if called.stem != "chainrule":  # python -m chainrule, or a test
+        return "chainrule" if on_path else f"{_short(Path(sys.executable))} -m chainrule"
+    if on_path and _same(Path(on_path), called):
+        return "chainrule"
+    return _short(called)
+
+
+def _same(a: Path, b: Path) -> bool:
+    try:
+        return a.samefile(b)
+    except OSError:
+        return False
+
+
+def _short(path: Path) -> str:
+    """The path from here, if it lies below; with quotes if it needs them."""
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow the venv's link
+    here = Path.cwd()
+    text = str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
+    return f'"{text}"' if " " in text else text
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """ " Did you mean lenet?", or nothing."""
+    nearest = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
+    return f"Did you mean {nearest[0]}?" if nearest else ""

@@ -1,0 +1,269 @@
+"""Checkpoints: what training needs to go on, in safetensors files that are whole or not there.
+
+``save`` writes any nesting of dicts, lists, tuples, numbers, texts and tensors: the tensors as
+safetensors, the nesting as JSON in the metadata, and a checksum of both.  ``load`` gives the same
+nesting back.  A file is written beside its name, flushed to the disk and renamed, so that a crash
+at any moment leaves the old file or the new one.  Nothing in a file is executed: no pickle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chainrule import random
+from chainrule.dtypes import dtype_of
+from chainrule.errors import CheckpointError, message
+from chainrule.tensor import Tensor, tensor
+from chainrule.train.differences import differences
+
+__all__ = [
+    "load",
+    "load_checkpoint",
+    "read_checkpoint",
+    "save",
+    "save_checkpoint",
+    "write_atomically",
+]
+
+FORMAT = 1
+DTYPES = {"F32", "F64", "I64", "I32", "U8", "BOOL"}  # safetensors' names of ours
+PLACE = "$tensor"  # stands in the nesting where a tensor was
+
+
+# ------------------------------------------------------------ any nesting of values
+
+
+def save(value: Any, path: str | PathLike[str]) -> None:
+    """Write ``value`` to a safetensors file, atomically.
+
+    value: a tensor, or dicts, lists and tuples of tensors, arrays, numbers, texts and None, such as
+    a ``state_dict()``.  Raises CheckpointError for anything else, and if the disk is full; then the
+    file that was there before is still there, whole.
+    """
+    from safetensors.numpy import save as serialize
+
+    tensors: dict[str, np.ndarray] = {}
+    nesting = json.dumps(_taken_apart(value, "", tensors), ensure_ascii=False)
+    metadata = {
+        "format": "chainrule",
+        "version": str(FORMAT),
+        "nesting": nesting,
+        "sha256": _checksum(nesting, tensors),
+    }
+    write_atomically(path, serialize(tensors, metadata))
+
+
+def load(path: str | PathLike[str]) -> Any:
+    """Read what ``save`` wrote; from another program's safetensors file, a dict of tensors.
+
+    Raises CheckpointError if the file is missing, damaged, cut short, or a pickle.
+    """
+    content = _content(Path(path))
+    metadata, tensors = _parsed(content, path)
+    if not metadata.keys() & {"nesting", "sha256"}:  # another program's
+        return {name: tensor(array) for name, array in tensors.items()}
+    if not metadata.get("version", "").isdigit() or int(metadata["version"]) > FORMAT:
+        got = f"{path} of format {metadata.get('version')!r}"
+        needs = f"format {FORMAT} or less"
+        raise CheckpointError(message("load", got, needs, remedy="Install a newer chainrule"))
+    if metadata.get("sha256") != _checksum(metadata.get("nesting", ""), tensors):
+        raise _damaged(path, "Its checksum does not fit its content")
+    return _put_together(json.loads(metadata["nesting"]), tensors)
+
+
+def write_atomically(path: str | PathLike[str], content: bytes) -> None:
+    """Write a file so that its name always leads to all of the old content or all of the new.
+
+    Raises CheckpointError with the reason of the system: no space, no permission, no folder.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            with beside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            raise
+        _flush_folder(path.parent)
+    except OSError as error:
+        got = f"{path}, which can't be written ({error.strerror or error})"
+        needs = f"room for {_size(len(content))}"
+        why = "What was there before is whole" if path.exists() else ""
+        raise CheckpointError(message("save", got, needs, why=why)) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """Let the renaming itself reach the disk, where the system can (not on Windows)."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _size(n: int) -> str:
+    return f"{n / 1e6:.1f} MB" if n >= 1e6 else f"{max(n, 1000) / 1e3:.0f} kB"
+
+
+def _taken_apart(value: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
+    """``value`` as JSON; its tensors go to ``tensors`` under names that tell where they were."""
+    if isinstance(value, Tensor | np.ndarray | np.generic):
+        array = np.asarray(value.detach().numpy() if isinstance(value, Tensor) else value)
+        array = np.array(array.astype(dtype_of(array.dtype).numpy), order="C")
+        name = name or "value"
+        tensors[name] = array
+        return {PLACE: name}
+    inside = f"{name}." if name else ""
+    if isinstance(value, Mapping):
+        pairs = [[k, _taken_apart(v, f"{inside}{k}", tensors)] for k, v in value.items()]
+        plain = all(isinstance(k, str) and not k.startswith("$") for k in value)
+        return dict(pairs) if plain else {"$dict": pairs}
+    if isinstance(value, list | tuple):
+        items = [_taken_apart(v, f"{inside}{i}", tensors) for i, v in enumerate(value)]
+        return items if isinstance(value, list) else {"$tuple": items}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    got = f"{name or 'value'}, a {type(value).__name__}"
+    raise CheckpointError(message("save", got, "tensors, numbers, texts, dicts, lists and tuples"))
+
+
+def _put_together(value: Any, tensors: Mapping[str, np.ndarray]) -> Any:
+    if isinstance(value, list):
+        return [_put_together(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if PLACE in value:
+        return tensor(tensors[value[PLACE]])
+    if "$tuple" in value:
+        return tuple(_put_together(item, tensors) for item in value["$tuple"])
+    pairs = value["$dict"] if "$dict" in value else value.items()
+    return {key: _put_together(item, tensors) for key, item in pairs}
+
+
+def _checksum(nesting: str, tensors: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(nesting.encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        digest.update(f"{name} {array.dtype.name} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+# ------------------------------------------------------------ the bytes of a file
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        got = f"{path}, which can't be read ({error.strerror or error})"
+        raise CheckpointError(message("load", got, "a checkpoint")) from error
+    pickled = content[:2] == b"PK" or content[:1] == b"\x80"
+    if pickled and content[8:9] != b"{":  # a safetensors file begins with any 8 bytes, then JSON
+        why = "A pickle can run any program when it is opened"
+        remedy = "In PyTorch: safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
+        got = f"{path}, a pickle"
+        raise CheckpointError(message("load", got, "safetensors", why=why, remedy=remedy))
+    return content
+
+
+def _parsed(content: bytes, path: Any) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Metadata and tensors of a safetensors file: its header's length, the header as JSON, data."""
+    from safetensors.numpy import load as deserialize
+
+    try:
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        metadata = header.pop("__metadata__", {})
+        kinds = {part["dtype"] for part in header.values()}
+        if kinds <= DTYPES:
+            return metadata, deserialize(content)
+    except Exception as error:  # the library's own errors, and what damaged JSON raises
+        raise _damaged(path, f"{len(content)} bytes: {error}") from error
+    got, needs = f"{path} with numbers of type {min(kinds - DTYPES)}", ", ".join(sorted(DTYPES))
+    raise CheckpointError(message("load", got, needs))
+
+
+def _damaged(path: Any, why: str) -> CheckpointError:
+    remedy = "Use an earlier checkpoint, or train again"
+    return CheckpointError(
+        message("load", f"{path}, which is damaged", "a whole file", why=why, remedy=remedy)
+    )
+
+
+# ------------------------------------------------------------ checkpoints of a training
+
+
+def save_checkpoint(
+    path: str | PathLike[str],
+    model: Any,
+    optimizer: Any = None,
+    *,
+    name: str = "",
+    config: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> None:
+    """Save all that a training needs to go on: weights, optimizer, random streams, versions.
+
+    name, config: the model's name in ``models`` and its arguments, so that it can be built again.
+    more: what else should be kept, such as ``epoch=3`` or ``transforms=transform.spec()``.
+    """
+    from chainrule import __version__
+
+    checkpoint = {
+        "kind": "checkpoint",
+        "name": name or type(model).__name__,
+        "config": dict(config or {}),
+        "model": dict(model.state_dict()),
+        "optimizer": None if optimizer is None else optimizer.state_dict(),
+        "random": random.get_state(),
+        "versions": {"chainrule": __version__, "numpy": np.__version__},
+        **more,
+    }
+    save(checkpoint, path)
+
+
+def read_checkpoint(path: str | PathLike[str]) -> dict[str, Any]:
+    """The parts of a checkpoint that ``save_checkpoint`` wrote."""
+    checkpoint = load(path)
+    if not isinstance(checkpoint, dict) or checkpoint.get("kind") != "checkpoint":
+        got = f"{path}, which holds no checkpoint"
+        remedy = "cr.load(path) reads any file of cr.save"
+        raise CheckpointError(message("load", got, "what save_checkpoint wrote", remedy=remedy))
+    return checkpoint
+
+
+def load_checkpoint(path: str | PathLike[str], model: Any, optimizer: Any = None) -> dict[str, Any]:
+    """Put a checkpoint's weights into ``model``, its state into ``optimizer``; return its parts.
+
+    With an optimizer the training goes on: the random streams are set as well.  Raises
+    CheckpointError with a table if it is another model's checkpoint; then nothing is changed.
+    """
+    checkpoint = read_checkpoint(path)
+    table = differences(dict(model.state_dict()), checkpoint["model"])
+    if table:
+        got = f"{path}, a checkpoint of {checkpoint['name']}"
+        needs = f"one of {type(model).__name__}"
+        raise CheckpointError(message("load", got, needs) + "\n" + table)
+    model.load_state_dict(checkpoint["model"])
+    if optimizer is not None:
+        if checkpoint["optimizer"] is None:
+            got = f"{path} without an optimizer's state"
+            raise CheckpointError(message("load", got, "one that was saved with its optimizer"))
+        optimizer.load_state_dict(checkpoint["optimizer"])
+        random.set_state(checkpoint["random"])
+    return checkpoint

@@ -1,0 +1,173 @@
+"""Run folders: runs/lenet-001 and so on, each with all that one training was and gave.
+
+    config.json           what was trained and how: everything that decides its figures
+    metrics.sqlite        figures(epoch, name, value), readable while the training runs
+    last.safetensors      the checkpoint after the last whole epoch
+    log.txt               the lines that the command line printed
+
+A folder is claimed by making it, which succeeds for one process alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from chainrule.errors import CheckpointError, DataError, UsageError, message
+from chainrule.train.checkpoint import read_checkpoint, write_atomically
+
+__all__ = ["RUNS", "Run", "open_run"]
+
+RUNS = Path("runs")
+
+
+class Run:
+    """One run's folder.  ``Run.create`` makes a new one, ``open_run`` finds one that is there."""
+
+    def __init__(self, folder: str | PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    @classmethod
+    def create(
+        cls, name: str, config: dict[str, Any], out: str | PathLike[str] | None = None
+    ) -> Run:
+        """A new folder: ``out``, or the next number of ``name`` in ``runs/``.
+
+        Raises UsageError if ``out`` exists; nothing in it is touched.
+        """
+        run = cls(_claimed(name) if out is None else _made(Path(out)))
+        run.write_config(config | {"started": datetime.now(UTC).isoformat()})
+        with closing(sqlite3.connect(run.metrics_file)) as database:
+            database.execute("PRAGMA journal_mode=WAL")  # readers never wait, nor do they block
+            columns = "epoch INTEGER, name TEXT, value REAL, PRIMARY KEY (epoch, name)"
+            database.execute(f"CREATE TABLE figures ({columns})")
+        return run
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.folder}>"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file of the last whole epoch's checkpoint."""
+        return self.folder / "last.safetensors"
+
+    @property
+    def metrics_file(self) -> Path:
+        """The SQLite file of the figures."""
+        return self.folder / "metrics.sqlite"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What was trained and how."""
+        path = self.folder / "config.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            got = f"{path}, which can't be read ({error.strerror})"
+            raise DataError(message("run", got, "a run's folder")) from error
+        except ValueError as error:
+            raise DataError(message("run", f"{path}, which is damaged", "JSON")) from error
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write the configuration, atomically."""
+        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(self.folder / "config.json", text.encode())
+
+    def add_figures(self, epoch: int, figures: dict[str, float]) -> None:
+        """Add the figures of one epoch."""
+        rows = [(epoch, name, value) for name, value in figures.items()]
+        try:
+            with closing(sqlite3.connect(self.metrics_file, timeout=30)) as database, database:
+                database.executemany("INSERT OR REPLACE INTO figures VALUES (?, ?, ?)", rows)
+        except sqlite3.Error as error:
+            got = f"{self.metrics_file}, which can't be written ({error})"
+            raise DataError(message("run", got, "room on the disk")) from error
+
+    def figures(self) -> list[dict[str, float]]:
+        """The figures so far, one dict per epoch."""
+        epochs: dict[int, dict[str, float]] = {}
+        with closing(sqlite3.connect(self.metrics_file, timeout=30)) as database:
+            for epoch, name, value in database.execute(
+                "SELECT * FROM figures ORDER BY epoch, rowid"
+            ):
+                epochs.setdefault(epoch, {})[name] = value
+        return list(epochs.values())
+
+    def log(self, line: str) -> None:
+        """Add a line to the log."""
+        with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def read_checkpoint(self) -> dict[str, Any]:
+        """The last checkpoint's parts, or a CheckpointError that says why there is none."""
+        if not self.checkpoint.exists():
+            got = f"{self.folder}, which has no checkpoint"
+            why = "It ended before its first epoch was over"
+            raise CheckpointError(message("run", got, "a run with one", why=why))
+        return read_checkpoint(self.checkpoint)
+
+
+def open_run(name: str | PathLike[str] = "last") -> Run:
+    """The run that a path, a name in ``runs/`` or the word "last" means.
+
+    "last" is the run that was started last.  Raises UsageError if there is none.
+    """
+    there = sorted(path.parent for path in RUNS.glob("*/config.json"))
+    if str(name) == "last" and not Path(name).is_dir():
+        if not there:
+            got, needs = f"no run in {RUNS.absolute()}", "at least one"
+            remedy = "Train one first: chainrule train lenet"
+            raise UsageError(message("run", got, needs, remedy=remedy))
+        return max((Run(folder) for folder in there), key=lambda run: run.config.get("started", ""))
+    for folder in (Path(name), RUNS / name):
+        if (folder / "config.json").is_file():
+            return Run(folder)
+    names = [folder.name for folder in there]
+    nearest = difflib.get_close_matches(str(name), names, n=1) or names[-1:]
+    remedy = f"Nearest: {nearest[0]}" if nearest else "Train one first: chainrule train lenet"
+    needs = 'a run\'s folder, its name in runs/, or "last"'
+    raise UsageError(message("run", repr(str(name)), needs, remedy=remedy))
+
+
+def _claimed(name: str) -> Path:
+    """The next free number; if another process takes it in this moment, the one after."""
+    taken = [path.name.rpartition("-")[2] for path in RUNS.glob(f"{name}-*")]
+    number = max((int(digits) for digits in taken if digits.isdecimal()), default=0)
+    try:
+        RUNS.mkdir(parents=True, exist_ok=True)
+        while True:
+            number += 1
+            folder = RUNS / f"{name}-{number:03}"
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            return folder
+    except OSError as error:
+        raise _cannot_make(RUNS, error) from error
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        got, needs = f"--out {folder}, which exists", "a new folder's name"
+        raise UsageError(message("run", got, needs, why="Nothing was changed")) from error
+    except OSError as error:
+        raise _cannot_make(folder, error) from error
+    return folder
+
+
+def _cannot_make(folder: Path, error: OSError) -> DataError:
+    got = f"{folder}, which can't be made ({error.strerror})"
+    needs = "a folder that can be written to"
+    return DataError(message("run", got, needs, remedy="--out FOLDER chooses another place"))

@@ -1,0 +1,77 @@
+import subprocess
+import sys
+
+import pytest
+
+from chainrule.errors import CheckpointError, DataError, UsageError
+from chainrule.train.runs import Run, open_run
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_numbers_go_up_and_sort():
+    names = [str(Run.create("lenet", {}).folder.name) for _ in range(3)]
+    assert names == ["lenet-001", "lenet-002", "lenet-003"]
+    assert Run.create("xor", {}).folder.name == "xor-001"
+
+
+def test_a_number_is_not_used_again_while_a_later_one_is_there(tmp_path):
+    (tmp_path / "runs" / "lenet-041").mkdir(parents=True)
+    (tmp_path / "runs" / "lenet-notes").mkdir()
+    assert Run.create("lenet", {}).folder.name == "lenet-042"
+
+
+def test_processes_never_share_a_folder():
+    program = "from chainrule.train.runs import Run\nfor _ in range(20): print(Run.create('a', {}))"
+    command = [sys.executable, "-c", program]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    folders = [line for process in running for line in process.communicate()[0].split()]
+    assert len(set(folders)) == len(folders) == 60
+
+
+def test_out_that_exists_is_left_alone(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes").write_text("dear")
+    with pytest.raises(UsageError, match=r"mine, which exists.*Nothing was changed"):
+        Run.create("lenet", {}, "mine")
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["notes"]
+    assert Run.create("lenet", {}, "new/deep").folder.is_dir()
+
+
+def test_the_last_run_is_the_one_started_last():
+    with pytest.raises(UsageError, match=r"no run in .*Train one first"):
+        open_run("last")
+    Run.create("b", {})
+    Run.create("a", {})
+    assert open_run("last").folder.name == "a-001"
+    assert open_run().folder.name == "a-001"
+
+
+def test_a_run_by_path_or_name():
+    Run.create("lenet", {"x": 1})
+    assert open_run("lenet-001").config["x"] == 1
+    assert open_run("runs/lenet-001").config["x"] == 1
+    with pytest.raises(UsageError, match=r"'lenet-01'.*Nearest: lenet-001"):
+        open_run("lenet-01")
+
+
+def test_figures_come_back_epoch_by_epoch():
+    run = Run.create("lenet", {})
+    run.add_figures(1, {"loss": 2.5, "accuracy": 0.5})
+    run.add_figures(2, {"loss": 1.5, "accuracy": 0.75})
+    assert run.figures() == [{"loss": 2.5, "accuracy": 0.5}, {"loss": 1.5, "accuracy": 0.75}]
+
+
+def test_a_run_without_a_checkpoint_says_why():
+    with pytest.raises(CheckpointError, match="ended before its first epoch was over"):
+        Run.create("lenet", {}).read_checkpoint()
+
+
+def test_a_damaged_configuration():
+    run = Run.create("lenet", {})
+    (run.folder / "config.json").write_text("{")
+    with pytest.raises(DataError, match="damaged"):
+        run.config  # noqa: B018
