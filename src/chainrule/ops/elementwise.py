@@ -134,8 +134,9 @@ class Pow(Elementwise):
 
     def vjp(self, y, y_bar, a, b):
         slope = where(b == 0, zeros_like(y), b * a ** (b - 1))
-        ln_a = log(where(a == 0, ones_like(a), a))
-        return y_bar * slope, y_bar * where((a == 0) & (b >= 0), zeros_like(y), y * ln_a)
+        flat = (a == 0) & (b >= 0)
+        ln_a = log(where(flat, ones_like(a), a))
+        return y_bar * slope, y_bar * where(flat, zeros_like(y), y * ln_a)
 
 
 class Power(Elementwise):
