@@ -135,6 +135,8 @@ class Operators(Handle):
             return _binary(e.pow_)(self, exponent)
         if isinstance(exponent, (float, np.floating)) and not self.dtype.is_floating_point:
             return self.to(float32) ** exponent
+        if self.dtype is bool_ and not isinstance(exponent, (bool, np.bool_)):
+            return self.to(int64) ** exponent
         if exponent == 2:
             return self.square()
         if exponent == 0.5:

@@ -38,7 +38,7 @@ class Views(Handle):
     def is_contiguous(self) -> bool:
         """Whether the elements lie in memory in row-major order."""
         expected = contiguous_strides(self.shape)
-        return all(
+        return 0 in self.shape or all(
             size == 1 or stride == wanted
             for size, stride, wanted in zip(self.shape, self.stride(), expected, strict=True)
         )

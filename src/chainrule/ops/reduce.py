@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.dtypes import bool_, int64
+from chainrule.dtypes import int64
 from chainrule.errors import DtypeError, ShapeError, message
 from chainrule.graph import type_text
 from chainrule.ops.elementwise import exp, where, zeros_like
@@ -138,16 +138,16 @@ class ArgSort(Op):
 
 
 class CumSum(Op):
-    """y_i = x_0 + … + x_i along an axis      x̄_i = ȳ_i + ȳ_(i+1) + …"""
+    """y_i = x_0 + … + x_i along an axis      x̄_i = ȳ_i + ȳ_(i+1) + …      whole numbers as i64"""
 
     name = "cumsum"
     linear = True
 
     def infer(self, x: Typed, *, axis: int):
-        return x.shape, x.dtype if x.dtype is not bool_ else int64
+        return x.shape, x.dtype if x.dtype.is_floating_point else int64
 
     def reference(self, x, *, axis):
-        return np.cumsum(x, axis=axis, dtype=x.dtype if x.dtype != bool else np.int64)
+        return np.cumsum(x, axis=axis, dtype=x.dtype if x.dtype.kind == "f" else np.int64)
 
     def vjp(self, y, y_bar, x, *, axis):
         return (cumsum(y_bar.flip((axis,)), axis=axis).flip((axis,)),)
