@@ -20,7 +20,7 @@ from chainrule.ops.elementwise import fan_in
 from chainrule.storage import Recorded, recorder, user_line
 from chainrule.tensor import Tensor
 
-__all__ = ["ErrorSignals", "error_signals", "grad"]
+__all__ = ["ErrorSignals", "error_signals", "grad", "history"]
 
 
 class ErrorSignals:
@@ -53,7 +53,7 @@ class ErrorSignals:
         return total
 
 
-def _history(outputs: Sequence[Recorded]) -> list[Recorded]:
+def history(outputs: Sequence[Recorded]) -> list[Recorded]:
     """Every node that error signals pass, the latest first."""
     found = {node for node in outputs if node.needs_grad}
     stack = list(found)
@@ -90,11 +90,11 @@ def error_signals(
     handle or tape hears of it.
     """
     rec = recorder()
-    line = user_line() or (_history.__code__, 0)
+    line = user_line() or (history.__code__, 0)
     signals = ErrorSignals()
     signals.accumulates = at_leaf is not None
     with rec.undisturbed_work(), rec.setting(grad_enabled=create_graph, line=line):
-        nodes = _history(list(seeds))
+        nodes = history(list(seeds))
         for node in nodes:
             if node.consumed is not None:
                 raise GradientError(_used_up(node, line))

@@ -6,7 +6,7 @@ outputs × inputs: the shape is ``(*output.shape, *input.shape)``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -14,7 +14,8 @@ from chainrule import backprop
 from chainrule.creation import stack, zeros_like
 from chainrule.errors import ShapeError, message
 from chainrule.graph import type_text
-from chainrule.tensor import Tensor, enable_grad
+from chainrule.recording import enable_grad, is_grad_enabled
+from chainrule.tensor import Tensor
 
 __all__ = ["grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "vjp"]
 
@@ -60,16 +61,18 @@ def grad_and_value(
             y = function(*inner)
             _scalar(y, "grad")
             found = [_derivatives(y, inner[index]) for index in wanted]
-        outer = [_as_outside(d, args) for d in found]
-        return (outer[0] if isinstance(argnums, int) else tuple(outer)), _as_outside(y, args)
+        fresh = [inner[index] for index in wanted]
+        outer = [_as_outside(d, fresh) for d in found]
+        return (outer[0] if isinstance(argnums, int) else tuple(outer)), _as_outside(y, fresh)
 
     return derivative
 
 
-def _as_outside(x: Tensor, args: tuple[Any, ...]) -> Tensor:
-    """A result keeps its history only where an argument has one."""
-    nested = any(isinstance(a, Tensor) and a.requires_grad for a in args)
-    return x if nested else x.detach()
+def _as_outside(x: Tensor, fresh: Sequence[Tensor]) -> Tensor:
+    """A result keeps its history only where that leads further than to our fresh variables."""
+    ours = {variable._node for variable in fresh}
+    leaves = (node for node in backprop.history([x._node]) if node.leaf is not None)
+    return x if is_grad_enabled() and any(leaf not in ours for leaf in leaves) else x.detach()
 
 
 def vjp(function: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tensor, Callable[[Tensor], Any]]:
@@ -87,9 +90,9 @@ def vjp(function: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tensor, Calla
     def back(y_bar: Tensor) -> tuple[Tensor, ...]:
         with enable_grad():
             found = tuple(_derivatives(y, x, y_bar) for x in inner)
-        return tuple(_as_outside(x_bar, (*inputs, y_bar)) for x_bar in found)
+        return tuple(_as_outside(x_bar, inner) for x_bar in found)
 
-    return _as_outside(y, inputs), back
+    return _as_outside(y, inner), back
 
 
 def jvp(
@@ -107,7 +110,7 @@ def jvp(
         inner = [_input(x) for x in inputs]
         y = function(*inner)
         if not y.requires_grad:
-            return _as_outside(y, inputs), zeros_like(y)
+            return _as_outside(y, inner), zeros_like(y)
         y_bar = zeros_like(y).requires_grad_()
         found = backprop.grad(y, inner, y_bar, create_graph=True, allow_unused=True)
         pairs = [
@@ -116,11 +119,11 @@ def jvp(
             if b is not None and b.requires_grad
         ]
         if not pairs:
-            return _as_outside(y, inputs), zeros_like(y)
+            return _as_outside(y, inner), zeros_like(y)
         total = sum((b * t).sum() for b, t in pairs)
         (tangent,) = backprop.grad(total, y_bar, create_graph=True, allow_unused=True)  # type: ignore[arg-type]
     tangent = zeros_like(y) if tangent is None else tangent
-    return _as_outside(y, inputs), _as_outside(tangent, (*inputs, *tangents))
+    return _as_outside(y, inner), _as_outside(tangent, [*inner, y_bar])
 
 
 def jacrev(function: Callable[..., Tensor], argnum: int = 0) -> Callable[..., Tensor]:
@@ -139,7 +142,7 @@ def jacrev(function: Callable[..., Tensor], argnum: int = 0) -> Callable[..., Te
             rows = [_derivatives(y, inner, _unit(y, index)) for index in range(y.numel())]
             shape = (*y.shape, *inner.shape)
             full = stack(rows).reshape(shape) if rows else y.new_zeros(shape)
-        return _as_outside(full, args)
+        return _as_outside(full, [inner])
 
     return jacobian
 
