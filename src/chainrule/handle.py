@@ -120,6 +120,7 @@ class Handle:
             self._seen is not None
             and self._version == storage.version
             and (self._tracked or not grads)
+            and (self._root is None or self._seen.node.consumed is None)
         ):
             return self._seen.node
         if grads and self._leaf:
