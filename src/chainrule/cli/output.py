@@ -30,11 +30,11 @@ def can_print_blocks(file: Any = None) -> bool:
     return encoding.lower().replace("-", "").startswith("utf")
 
 
-def say(line: str | Text = "") -> None:
-    """Print one line."""
+def say(line: str | Text = "", to: Console | None = None) -> None:
+    """Print one line, on the console of a live bar if there is one."""
     if isinstance(line, str):
         line = line if can_print_blocks() else line.translate(_PLAIN)
-    console().print(line)
+    (to or console()).print(line)
 
 
 def say_json(value: Any) -> None:

@@ -115,7 +115,7 @@ class _Training(Callback):
         """Print a line (above the bar) and log it."""
         self.run.log(str(line))
         if not self.quiet:
-            say(line)
+            say(line, self.progress.console if self.progress is not None else None)
 
     def fit(self, train: Any, validation: Any = None, metrics: Any = ()) -> Trainer:
         """Train; Ctrl-C ends it between two steps, with the last checkpoint whole."""
@@ -130,18 +130,20 @@ class _Training(Callback):
         )
         try:
             with _bar(self.quiet) as self.progress:
-                self.task = self.progress.add_task("", total=1)
+                self.task = self.progress.add_task("", total=1, visible=False)
                 trainer.fit(train, epochs=recipe.epochs, validation_data=validation)
         except KeyboardInterrupt:
+            self.progress = None
             kept = f"keeps epoch {self.epoch}" if self.epoch else "has no checkpoint yet"
             self.say(f"interrupted in epoch {self.epoch + 1} of {recipe.epochs}; {self.run} {kept}")
             raise
+        self.progress = None
         return trainer
 
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
         """Start the bar again, unless epochs pass too quickly for one."""
         if self.progress is not None and self.recipe.epochs <= MOST_LINES * 5:
-            name = f"epoch {epoch:2}/{self.recipe.epochs}"
+            name = _epoch_of(epoch, self.recipe.epochs)
             self.progress.reset(self.task, description=name, total=1, visible=True)
 
     def on_batch_end(self, trainer: Trainer, batch: int, batches: int | None) -> None:
@@ -200,8 +202,12 @@ def _bar(quiet: bool) -> Progress:
     return Progress(*columns, console=to, transient=True, disable=not shown)
 
 
+def _epoch_of(epoch: int, epochs: int) -> str:
+    return f"epoch {epoch:{len(str(epochs))}}/{epochs}"
+
+
 def _epoch_line(epoch: int, epochs: int, logs: dict[str, float]) -> str:
-    line = f"epoch {epoch:{len(str(epochs))}}/{epochs}  loss {logs['loss']:.3f}"
+    line = f"{_epoch_of(epoch, epochs)}  loss {logs['loss']:.3f}"
     if "accuracy" in logs:
         line += f"  train {logs['accuracy']:6.1%}".replace("%", " %")
     if "val_accuracy" in logs:

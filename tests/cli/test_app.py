@@ -1,0 +1,112 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from chainrule import __version__
+from chainrule.cli import app, main
+from chainrule.cli import doctor as doctor_verb
+
+
+def run(*words, **environment):
+    command = [sys.executable, "-m", "chainrule", *words]
+    return subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", env=os.environ | environment
+    )
+
+
+def test_bare_it_says_what_to_do_first():
+    done = run()
+    assert done.returncode == 0
+    assert "chainrule train lenet" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_version():
+    assert run("--version").stdout == f"chainrule {__version__}\n"
+    assert json.loads(run("--version", "--json").stdout) == {"chainrule": __version__}
+
+
+def test_help_names_every_verb_and_every_verb_has_examples():
+    runner = CliRunner()
+    text = runner.invoke(app, ["--help"]).output
+    verbs = [command.name for command in app.registered_commands]
+    assert {"train", "predict", "explain", "summary", "gradcheck", "doctor"} == set(verbs)
+    for verb in verbs:
+        assert f"  {verb} " in text
+        page = runner.invoke(app, [verb, "--help"]).output
+        assert f"Examples:\n    chainrule {verb}" in page
+        assert "--json" in page
+        assert max(map(len, page.splitlines())) <= 80
+
+
+def test_a_misspelt_verb():
+    done = run("trian")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "chainrule: No such command 'trian'. Did you mean 'train'?\n"
+
+
+def test_the_unexpected_is_one_message_and_a_hint(monkeypatch, capsys):
+    monkeypatch.setattr(doctor_verb, "_folder", lambda: 1 / 0)
+    assert main(["doctor"]) == 1
+    error = capsys.readouterr().err
+    assert "ZeroDivisionError" in error and "CHAINRULE_TRACEBACK=1" in error
+    assert len(error.splitlines()) == 1
+    monkeypatch.setenv("CHAINRULE_TRACEBACK", "1")
+    assert main(["doctor"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_old_terminal_gets_plain_characters():
+    done = run("gradcheck", "matmul", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0
+    assert done.stdout.isascii()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_a_reader_that_leaves_is_no_error():
+    command = f"{sys.executable} -m chainrule gradcheck ops | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.stderr == ""
+
+
+def test_doctor(capsys):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "1,257 train, 180 validation, 360 test" in out
+    assert "derivatives of a small network agree" in out
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["self-test"]["ok"]
+
+
+def test_summary(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["summary", "lenet"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split() == ["conv1/Conv2d", "[N,6,28,28]", "156", "117,600"]
+    assert lines[-1].split() == ["total", "61,706", "416,520"]
+    assert main(["summary", "lent"]) == 2
+    assert "Did you mean lenet?" in capsys.readouterr().err
+    assert main(["summary", "last"]) == 2
+    assert "Train one first" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_gradcheck(capsys):
+    assert main(["gradcheck", "xor"]) == 0
+    assert "the derivatives agree" in capsys.readouterr().out
+    assert main(["gradcheck", "tanh", "--json"]) == 0
+    assert main(["gradcheck", "tahn"]) == 2
+    assert "Did you mean tanh?" in capsys.readouterr().err
+
+
+def test_explain(capsys):
+    assert main(["explain"]) == 0
+    assert "logistic" in capsys.readouterr().out
+    assert main(["explain", "logistic"]) == 0
+    assert main(["explain", "logistics"]) == 2
+    assert "Did you mean logistic?" in capsys.readouterr().err
