@@ -63,6 +63,7 @@ from chainrule.errors import (
     UsageError,
 )
 from chainrule.graph import Graph
+from chainrule.inspect import explain
 from chainrule.random import (
     get_state,
     initial_seed,
@@ -114,6 +115,7 @@ __all__ = [
     "einsum",
     "empty",
     "enable_grad",
+    "explain",
     "eye",
     "float",
     "float32",
@@ -124,6 +126,7 @@ __all__ = [
     "get_state",
     "graph",
     "initial_seed",
+    "inspect",
     "int",
     "int32",
     "int64",

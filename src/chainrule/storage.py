@@ -300,6 +300,8 @@ class Program:
         self._free(node)
 
     def _free(self, node: Recorded) -> None:
+        if not node.shape:  # a number weighs nothing, and explain can still show it
+            return
         if not (self._readers.get(node) or node.holders or node.saves or node in self._kept):
             node.value = None
 
