@@ -134,7 +134,8 @@ class Handle:
             if self._carries():  # another handle wrote since: its numbers, our history
                 node = recorder().record(elementwise.assign, (node, self._seen.node), {})  # type: ignore[union-attr]
         self._seen, self._version = Hold(node), storage.version
-        self._tracked = grads or not (self._leaf or self._root is not None)
+        history = self._leaf or self._root is not None or storage.node.needs_grad
+        self._tracked = grads or not history
         return node
 
     @staticmethod

@@ -37,8 +37,9 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     The row ``padding_idx`` gets no error signal.
     Raises ``IndexRangeError`` for x outside 0 … V - 1.
     """
+    table = weight._node  # first: reading it may compute, and then a bad number is told too early
     rows = _numbers(input, weight.shape[0], "embedding")
-    y = Tensor._of(recorder().record(index.index, (weight._node, rows._node), {}))
+    y = Tensor._of(recorder().record(index.index, (table, rows._node), {}))
     if padding_idx is None:
         return y
     is_padding = (rows == padding_idx % weight.shape[0]).unsqueeze(-1).expand(y.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from chainrule.dtypes import bool_
+from chainrule.dtypes import bool_, int64
 from chainrule.errors import DtypeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public, shape_of
@@ -159,6 +159,7 @@ def nll_loss(
     _check_reduction(reduction, "nll_loss")
     axis = _targets(input, target, "nll_loss", soft=False)
     weight = _class_weights(weight, input, axis, "nll_loss")
+    target = target.to(int64)
     labels = _labels(target, input.shape[axis], ignore_index)
     loss = -_chosen(input, labels, axis)
     return _total(*_by_label(loss, labels, target, weight, ignore_index), reduction)
@@ -203,6 +204,7 @@ def cross_entropy(
             share = share * _along(weight, axis, input.ndim)
         loss = ((total.unsqueeze(axis) - input) * share).sum(axis)
         return _reduced(loss, reduction, "cross_entropy")
+    target = target.to(int64)
     labels = _labels(target, classes, ignore_index)
     loss = total - _chosen(input, labels, axis)
     loss, share = _by_label(loss, labels, target, weight, ignore_index)

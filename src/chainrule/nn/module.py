@@ -134,6 +134,8 @@ class Module:
         for name, parameter in self.named_parameters():
             if parameter._name is None or name.endswith(f".{parameter._name}"):
                 parameter._name = name
+                if parameter._seen is not None:
+                    parameter._seen.node.name = name
         self.__dict__["_known_paths"] = (Structure.version, paths)
         return paths
 

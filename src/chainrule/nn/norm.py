@@ -126,14 +126,16 @@ class _BatchNorm(Module):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         kind = float32 if dtype is None else dtype_of(dtype)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         shape = (num_features,)
-        for name, value in (("weight", 1.0), ("bias", 0.0)):
-            made = constant_parameter(shape, value, kind) if affine else None
+        for name, value, wanted in (("weight", 1.0, affine), ("bias", 0.0, affine and bias)):
+            made = constant_parameter(shape, value, kind) if wanted else None
             self.register_parameter(name, made)
         track = track_running_stats
         self.register_buffer("running_mean", zeros(shape, dtype=kind) if track else None)
@@ -171,10 +173,11 @@ class _BatchNorm(Module):
             self.num_batches_tracked.zero_()  # type: ignore[union-attr]
 
     def extra_repr(self) -> str:
-        """num_features, eps, momentum, affine, track_running_stats"""
+        """num_features, eps, momentum, affine, bias, track_running_stats"""
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
         )
 
 
@@ -235,7 +238,8 @@ class LayerNorm(Module):
         return inner(layer_norm)(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        """normalized_shape, eps, elementwise_affine"""
+        """normalized_shape, eps, elementwise_affine, bias"""
         return (
-            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
         )

@@ -68,7 +68,7 @@ class Optimizer:
             value = group[option]
             try:
                 right = bool(holds(value))
-            except TypeError:
+            except (TypeError, ValueError):
                 right = False
             if not right:
                 raise UsageError(message(self._name, f"{option}={value!r}", needs))
@@ -103,6 +103,8 @@ class Optimizer:
         except BaseException:
             self.state = before
             raise
+        for tape in rec.taps:
+            tape.saw_step()
         return loss
 
     def _update_all(self) -> None:
@@ -146,7 +148,7 @@ class Optimizer:
         """Write a tensor of the state, or begin it."""
         held = state.get(name)
         if held is None:
-            state[name] = value
+            state[name] = Tensor._of(value._node)  # a storage of its own
         else:
             held._write(value._node, "step")
         return value
@@ -195,7 +197,7 @@ class Optimizer:
             return int(value)
         if value is None:
             return None
-        array = np.array(value.detach() if hasattr(value, "detach") else value)
+        array = np.asarray(value.detach() if hasattr(value, "detach") else value)
         if array.shape != p.shape:
             got = f"{name} of shape {list(array.shape)} for {p.name or 'a parameter'}"
             raise CheckpointError(message(f"{self._name}.load_state_dict", got, f"{list(p.shape)}"))
