@@ -65,7 +65,7 @@ def write(x: Tensor, key: Any, value: Tensor) -> None:
     indices = [index._node for index in parsed.advanced.values()]
     spread = broadcast_shapes("[...] =", *(node.shape for node in indices))
     shape = (*spread, *target.shape[len(axes) :])
-    if not (parsed.apart or axes[0] == 0) and value.ndim > len(spread) and axes[0]:
+    if axes[0] and not parsed.apart and value.ndim:
         before = target.shape[len(axes) : len(axes) + axes[0]]
         full = value.expand((*before, *spread, *target.shape[len(axes) + axes[0] :]))
         order = (*range(len(before), len(before) + len(spread)), *range(len(before)))
