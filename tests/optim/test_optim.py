@@ -131,6 +131,39 @@ def test_state_dict_goes_on_where_it_was_made(kind):
         kind([leaf(1.0), leaf(1.0)]).load_state_dict(optimizer.state_dict())
 
 
+def test_zero_grad_forgotten_is_noticed_once():
+    w = leaf(1.0)
+    optimizer = optim.SGD([w], lr=0.1)
+
+    def step():
+        (w * w).sum().backward()
+        optimizer.step()
+
+    step()
+    step()
+    with pytest.warns(UserWarning, match=r"\[SGD.step\] got gradients of 3 steps added up"):
+        step()
+    step()
+
+
+def test_a_gradient_that_failed_leaves_everything_untouched():
+    a, b = leaf(1.0), leaf(2.0)
+    optimizer = optim.Adam([a, b], lr=0.1)
+    (a + b).sum().backward()
+    optimizer.step()
+    before = a.tolist(), b.tolist(), optimizer.state[a]["exp_avg"].tolist()
+    optimizer.zero_grad()
+    bad = cr.nn.functional.nll_loss(b.reshape(1, 1), cr.tensor([5]))
+    (a.sum() + bad).backward()
+    with pytest.raises(cr.ChainruleError, match="labels run from 0 to 0"):
+        b.grad.tolist()
+    with pytest.raises(cr.ChainruleError, match="labels run from 0 to 0"):
+        optimizer.step()
+    cr.synchronize()
+    assert (a.tolist(), b.tolist(), optimizer.state[a]["exp_avg"].tolist()) == before
+    assert optimizer.state[a]["step"] == 1
+
+
 def test_schedule_state():
     optimizer = optim.SGD([leaf(1.0)], lr=1.0)
     schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from chainrule.errors import CheckpointError, GradientError, UsageError, message
-from chainrule.storage import recorder
+from chainrule.storage import recorder, user_line
 from chainrule.tensor import Tensor, tensor
 
 __all__ = ["Optimizer"]
@@ -30,6 +31,8 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Tensor, State] = {}
+        self._last_grad = (0, -1)  # the first gradient of the last step: identity and version
+        self._uncleared = 0  # steps since a gradient began anew
         if isinstance(params, Tensor):
             raise UsageError(
                 message(self._name, "a tensor", "a list of them", remedy="[parameter]")
@@ -101,11 +104,33 @@ class Optimizer:
                 self._update_all()
             rec.compute()
         except BaseException:
+            self._take_back()
             self.state = before
             raise
+        self._notice_missing_zero_grad()
         for tape in rec.taps:
             tape.saw_step()
         return loss
+
+    def _take_back(self) -> None:
+        """Undo the writes that are still pending: the step failed while it was recorded."""
+        for p in self._listed():
+            p._storage.roll_back()
+            for held in self.state.get(p, {}).values():
+                if isinstance(held, Tensor):
+                    held._storage.roll_back()
+
+    def _notice_missing_zero_grad(self) -> None:
+        """One notice if the same gradient has been added to for three steps."""
+        first = next(p._grad for p in self._listed() if p._grad is not None)
+        held = self._last_grad == (id(first), first._storage.version - 1)
+        self._uncleared = self._uncleared + 1 if held else 1
+        self._last_grad = (id(first), first._storage.version)
+        line = user_line()
+        if self._uncleared == 3 and line is not None:
+            got, needs = "gradients of 3 steps added up", "zero_grad() before each backward()"
+            text = message(f"{self._name}.step", got, needs)
+            warnings.warn_explicit(text, UserWarning, line[0].co_filename, line[1])
 
     def _update_all(self) -> None:
         moved = False
