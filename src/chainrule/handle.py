@@ -95,10 +95,12 @@ class Handle:
         other = self._on(self._storage, self._path if path is None else path)
         if path is None:
             other._shape = self._shape
-        if detached or (self._detached and not self._carries()) or not recorder().grad_enabled:
+        if detached or not recorder().grad_enabled:
             other._detached = True
-        elif self._leaf or self._carries():
+        elif self._leaf or self._carries():  # a leaf may be detached: x.detach().requires_grad_()
             other._root = self  # type: ignore[assignment]  a Handle that is a Tensor
+        elif self._detached:
+            other._detached = True
         else:
             other._root = self._root
         return other
