@@ -1,11 +1,14 @@
 """record(): what the tape keeps, how long, and that it changes nothing."""
 
+import contextlib
 import gc
 
 import numpy as np
 import pytest
 
 import chainrule as cr
+import chainrule.nn.functional as F
+from chainrule import nn, optim
 from chainrule.storage import recorder
 
 
@@ -216,3 +219,51 @@ def test_an_error_in_the_block_ends_the_recording():
     with pytest.raises(ZeroDivisionError), cr.record():
         1 / 0  # noqa: B018
     assert recorder().taps == []
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 2, 3)
+        self.fc = nn.Linear(18, 4)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        return self.fc(F.relu(x - 0.1).flatten(1))
+
+
+def run_net(record, looks=False):
+    cr.manual_seed(0)
+    model = Net()
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    x, t = cr.randn(2, 1, 8, 8), cr.tensor([1, 3])
+    with cr.record() if record else contextlib.nullcontext() as tape:
+        for _ in range(3):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), t).backward()
+            optimizer.step()
+            if looks:
+                (model(x).argmax(1) == t).float().mean()
+    return model, tape
+
+
+def test_a_network_is_recorded_by_the_names_of_its_modules():
+    plain, _ = run_net(False)
+    model, tape = run_net(True)
+    for a, b in zip(plain.parameters(), model.parameters(), strict=True):
+        assert a.numpy().tobytes() == b.numpy().tobytes()
+    assert tape.step == 2
+    assert tape["conv1"].value.shape == tape["conv1"].bar.shape == (2, 2, 6, 6)
+    assert len(tape["relu"]) == 2
+    assert tape["relu"][1].bar.shape == (2, 2, 3, 3)
+    assert tape["fc.weight"].bar.tolist() == model.fc.weight.grad.tolist()
+    assert tape["cross_entropy"].bar.item() == 1
+
+
+def test_a_look_at_the_accuracy_is_no_step_of_its_own():
+    _, tape = run_net(True)
+    _, looked = run_net(True, looks=True)
+    assert looked.step == 2
+    for name in ("conv1", "fc.weight"):
+        assert looked[name].bar.tolist() == tape[name].bar.tolist()
+    assert looked["relu"][1].bar.tolist() == tape["relu"][1].bar.tolist()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
 from chainrule.errors import GradientError, IndexRangeError, NameNotFoundError, message
@@ -39,7 +39,7 @@ class _Step:
         self.twins: WeakKeyDictionary[Recorded, Node] = WeakKeyDictionary()
         self.order: list[Node] = []
         self.holds: dict[Node, Hold] = {}
-        self.calls: list[tuple[str, str, Node]] = []  # (outermost module, path below it, result)
+        self.calls: list[_Call] = []
         self.inside = 0  # where the calls of the outermost module that is running begin
         self.bars: dict[Node, Tensor] = {}
         self.addends: dict[Node, list[Tensor]] = {}
@@ -73,14 +73,34 @@ class _Step:
     def named(self) -> dict[str, list[Node]]:
         """Name -> its nodes: calls of modules and functions first, then tensors with a name."""
         found: dict[str, list[Node]] = {}
-        several = len({root for root, path, _ in self.calls if root and path != root}) > 1
-        for root, path, twin in self.calls:
+        calls = self._trained()
+        several = len({call.root for call in calls if call.root and call.path != call.root}) > 1
+        for root, path, twin, _ in calls:
             name = f"{root}/{path}" if several and root and path != root else path
             found.setdefault(name, []).append(twin)
         for twin in self.order:
             if twin.name and twin not in found.setdefault(twin.name, []):
                 found[twin.name].append(twin)
         return found
+
+    def _trained(self) -> list[_Call]:
+        """The calls; if one run of a model was sent back, its runs that were not are left out."""
+        back = {(call.root, call.run) for call in self.calls if call.twin in self.bars}
+        roots = {root for root, _ in back}
+        return [
+            call
+            for call in self.calls
+            if not call.root or call.root not in roots or (call.root, call.run) in back
+        ]
+
+
+class _Call(NamedTuple):
+    """A module or function has returned ``twin``, in the ``run``-th call of an outermost module."""
+
+    root: str
+    path: str  # below the root
+    twin: Node
+    run: int
 
 
 class Entry:
@@ -172,6 +192,7 @@ class Tape:
         self._wanted = frozenset(steps)
         self._kept: dict[int, _Step] = {}
         self._step = _Step(0)
+        self._before: _Step | None = None  # until this step has its own backward
         self._ended = False
         self._since: list[Recorded] = []  # seen since the step ended: the start of the next
         self._after: WeakSet[Recorded] = WeakSet()  # or what is made of the old one's results
@@ -186,6 +207,8 @@ class Tape:
         taps = recorder().taps
         taps[:] = [tape for tape in taps if tape is not self]
         self._since = []
+        if self._before is not None:  # what was begun last has no backward: a look at the accuracy
+            self._step, self._before = self._before, None
         if kind is None:
             recorder().compute()
 
@@ -220,11 +243,11 @@ class Tape:
         if not isinstance(output, Tensor) or (self._ended and not output.requires_grad):
             return
         step, depth = self._step, recorder().depth
-        step.calls.append(("", path, step.twin(output._node)))
+        step.calls.append(_Call("", path, step.twin(output._node), step.inside))
         if (
             depth == 1 and path[:1].isupper()
         ):  # the outermost module itself, by the name of its class
-            within = [(path, below, twin) for _, below, twin in step.calls[step.inside :]]
+            within = [call._replace(root=path) for call in step.calls[step.inside :]]
             step.calls[step.inside :] = within
         if depth == 0 or step.calls[-1][0]:
             step.inside = len(step.calls)
@@ -234,6 +257,8 @@ class Tape:
     def saw_backward(self, signals: Any) -> None:
         """A backward pass has been recorded: keep its error signals."""
         step = self._step
+        if signals.accumulates:
+            self._before = None
         for node in signals.order:
             twin = step.twin(node)
             if self._patterns is not None and not self._matches(twin):
@@ -288,10 +313,13 @@ class Tape:
 
     @property
     def graph(self) -> Graph:
-        """The forward graph of the step; its outputs are the losses and what nothing else reads."""
+        """The forward graph of the step; its outputs are the losses, else what nothing reads."""
         read = {source for twin in self._step.order for source in twin.inputs}
         outputs: dict[str, Node] = {}
         ends = [twin for twin in self._step.order if twin not in read and twin.inputs]
+        if self._step.losses:
+            known = {node for nodes in self._step.named().values() for node in nodes}
+            ends = [twin for twin in ends if twin in known]
         for twin in dict.fromkeys([*self._step.losses, *ends]):
             name = twin.name or ("loss" if twin in self._step.losses else f"y{len(outputs)}")
             outputs[name if name not in outputs else f"{name}_{len(outputs)}"] = twin
@@ -330,6 +358,8 @@ class Tape:
     def _next_step(self) -> None:
         if self._step.number in self._wanted:
             self._kept[self._step.number] = self._step
+        if self._step.bars:
+            self._before = self._step
         since, self._since = self._since, []
         self._step = _Step(self._step.number + 1)
         self._ended = False
@@ -354,7 +384,7 @@ class Tape:
 
     def _matches(self, twin: Node) -> bool:
         return self._wants(twin.name) or any(
-            twin is result and self._wants(path) for _, path, result in self._step.calls
+            twin is call.twin and self._wants(call.path) for call in self._step.calls
         )
 
     def _find(self, step: _Step, name: str) -> list[Node]:

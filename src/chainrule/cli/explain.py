@@ -40,7 +40,6 @@ def run(
         raise UsageError(message("explain", repr(preset), needs, remedy=remedy))
     explanation = explain_preset(preset, digits=digits)
     if json:
-        rows = explanation.json() if hasattr(explanation, "json") else str(explanation)
-        say_json({"preset": preset, "explanation": rows})
+        say_json({"preset": preset, **explanation.to_json()})
     else:
         say(str(explanation))

@@ -33,8 +33,9 @@ def pretty(name: str) -> str:
 
 
 def bar_of(name: str) -> str:
-    """The name of the error signal: v -> v̄, W₁ -> W̄₁, Lreg -> L̄reg."""
-    return unicodedata.normalize("NFC", f"{name[:1]}\u0304{name[1:]}")
+    """The name of the error signal: v -> v̄, W₁ -> W̄₁, fc.weight -> fc.w̄eight."""
+    path, dot, last = name.rpartition(".")
+    return unicodedata.normalize("NFC", f"{path}{dot}{last[:1]}\u0304{last[1:]}")
 
 
 @dataclass

@@ -213,10 +213,11 @@ class Explanation:
             name = one = two = 0
         lines = []
         for (variable, cells, value), fit in zip(rows, fits, strict=True):
-            head = f"  {variable.name}"
+            head = _pad(f"  {variable.name}", name + 2)
             if fit:
-                wide = [_pad(text, width) for text, width in zip(cells, (one, two), strict=False)]
-                lines.append(" = ".join([_pad(head, name + 2), *wide, value[0]]))
+                widths = (one, two) if variable.numbers is not None else (0, 0)
+                wide = [_pad(text, width) for text, width in zip(cells, widths, strict=False)]
+                lines.append(" = ".join([head, *wide, value[0]]))
                 continue
             indent = " " * _width(head)
             lines.append(f"{head} = {cells[0]}")

@@ -41,8 +41,8 @@ def number_text(x: float, digits: int) -> str:
     >>> number_text(2 / 3, 4), number_text(-0.5, 4), number_text(1 / 3, 17)
     ('0.6667', '−0.5', '0.3333333333333333')
     """
-    if isinstance(x, (bool, int)):
-        return str(x).replace("-", "−")
+    if isinstance(x, int):
+        return str(int(x)).replace("-", "−")
     text = repr(float(x)) if digits >= 17 else f"{float(x):.{digits}g}"
     text = text[:-2] if text.endswith(".0") else text
     return "0" if text == "-0" else text.replace("-", "−")
@@ -176,7 +176,7 @@ class Writer:
             return changed
         if self._iverson(node):
             condition = self.write(parts[0])
-            factor = Written(f"[{condition.text}]", ATOM, condition.array)
+            factor = self._indicator(condition)
             other = parts[1]
             if not self._is_number(parts[2], 0):
                 factor, other = self._not(parts[0], condition), parts[2]
@@ -186,11 +186,16 @@ class Writer:
         factors.append(self.formula(node))
         return False
 
+    def _indicator(self, condition: Written) -> Written:
+        """[c]: 1 where c holds, else 0; a mask that is written as numbers is that already."""
+        written = self.numbers and condition.rank == ATOM
+        return Written(condition.text if written else f"[{condition.text}]", ATOM, condition.array)
+
     def _not(self, node: Any, condition: Written) -> Written:
         """[not c]; of a comparison the opposite one."""
         sign = COMPARISONS.get(node.op.name)
         if sign is None or self.atom(node) is not None:
-            return Written(f"(1 − [{condition.text}])", ATOM, condition.array)
+            return Written(f"(1 − {self._indicator(condition).text})", ATOM, condition.array)
         opposite = self._comparison(OPPOSITE[sign], *self.inputs[node])
         return Written(f"[{opposite.text}]", ATOM, condition.array)
 
@@ -266,10 +271,24 @@ class Writer:
 
     def _permute(self, node: Node, x: Any) -> Written:
         axes = node.meta["axes"]
+        if self._swaps(node):
+            return self._transposed(x)
         inner = self.write(x)
-        if axes == (*range(len(axes) - 2), len(axes) - 1, len(axes) - 2):
-            return Written(f"{self._within(inner, ATOM)}ᵀ")
         return Written(f"permute({inner.text}, {', '.join(map(str, axes))})")
+
+    def _swaps(self, node: Any) -> bool:
+        """Whether a node transposes its last two axes."""
+        axes = node.meta.get("axes", ()) if node.op.name == "permute" else ()
+        return len(axes) > 1 and axes == (*range(len(axes) - 2), len(axes) - 1, len(axes) - 2)
+
+    def _transposed(self, node: Any) -> Written:
+        """aᵀ; (aᵀ)ᵀ is a, and (a b)ᵀ is bᵀ aᵀ."""
+        if self.atom(node) is None and self._swaps(node):
+            return self.write(self.inputs[node][0])
+        if self.atom(node) is None and node.op.name == "matmul":
+            a, b = (self._transposed(part) for part in self.inputs[node])
+            return Written(f"{self._within(b, PRODUCT)} {self._within(a, POWER)}", PRODUCT)
+        return Written(f"{self._within(self.write(node), ATOM)}ᵀ")
 
     def _slice(self, node: Node, x: Any, *starts: Any) -> Written:
         return Written(
