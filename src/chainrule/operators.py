@@ -27,7 +27,7 @@ from chainrule.operands import (
 )
 from chainrule.ops import elementwise as e
 from chainrule.ops import index as i
-from chainrule.ops import reduce
+from chainrule.ops import logic, reduce
 from chainrule.ops.linear import matmul
 from chainrule.ops.op import Op
 from chainrule.storage import recorder
@@ -101,13 +101,13 @@ class Operators(Handle):
     __rfloordiv__ = _binary(e.floor_divide, swapped=True)
     __mod__ = _binary(e.remainder)
     __rmod__ = _binary(e.remainder, swapped=True)
-    eq, ne, lt, le = _binary(e.eq), _binary(e.ne), _binary(e.lt), _binary(e.le)
-    gt, ge = _binary(e.lt, swapped=True), _binary(e.le, swapped=True)
+    eq, ne, lt, le = _binary(logic.eq), _binary(logic.ne), _binary(logic.lt), _binary(logic.le)
+    gt, ge = _binary(logic.lt, swapped=True), _binary(logic.le, swapped=True)
     __eq__, __ne__ = eq, ne  # type: ignore[assignment]  elementwise, not object's
     __lt__, __le__, __gt__, __ge__ = lt, le, gt, ge
-    __and__ = __rand__ = _binary(e.and_)
-    __or__ = __ror__ = _binary(e.or_)
-    __xor__ = __rxor__ = _binary(e.xor)
+    __and__ = __rand__ = _binary(logic.and_)
+    __or__ = __ror__ = _binary(logic.or_)
+    __xor__ = __rxor__ = _binary(logic.xor)
     maximum = _binary(e.maximum)
     minimum = _binary(e.minimum)
     remainder = __mod__
@@ -211,7 +211,7 @@ class Operators(Handle):
     abs = _unary(e.abs_)
     sign = _unary(e.sign)
     floor = _unary(e.floor)
-    isfinite = _unary(e.isfinite, to_float=True)
+    isfinite = _unary(logic.isfinite, to_float=True)
     __abs__ = abs
 
     def ceil(self) -> Tensor:

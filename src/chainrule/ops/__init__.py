@@ -1,8 +1,8 @@
 """MATHEMATICS: what is computed, and its derivative.  No backend is named here.
 
-The rooms: ``op.py`` the contract of an op; ``elementwise.py``, ``reduce.py``, ``movement.py``,
-``linear.py``, ``conv.py``, ``pool.py``, ``index.py``, ``random.py`` the primitives, ``scalars.py``
-and ``windows.py`` what several of them share.
+The rooms: ``op.py`` the contract of an op; ``elementwise.py``, ``logic.py``, ``reduce.py``,
+``movement.py``, ``linear.py``, ``conv.py``, ``pool.py``, ``index.py``, ``random.py`` the
+primitives, ``scalars.py`` and ``windows.py`` what several of them share.
 Importing this package fills the registry.
 """
 
@@ -11,6 +11,7 @@ from chainrule.ops import (
     elementwise,
     index,
     linear,
+    logic,
     movement,
     pool,
     random,
@@ -27,6 +28,7 @@ __all__ = [
     "elementwise",
     "index",
     "linear",
+    "logic",
     "movement",
     "pool",
     "random",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from chainrule.dtypes import DType, bool_, dtype_of
+from chainrule.dtypes import bool_, dtype_of
 from chainrule.errors import DtypeError, message
 from chainrule.ops.op import Elementwise, Sample, Typed, register
 
@@ -427,109 +427,7 @@ class Relu(Elementwise):
         return (where(y <= 0, zeros_like(y_bar), y_bar),)
 
 
-# ---------------------------------------------------------------- comparisons, logic, choice
-
-
-class Comparison(Elementwise):
-    """Base class: two inputs of one dtype -> bool."""
-
-    arity = 2
-    result: ClassVar[DType | None] = bool_
-    differentiable = False
-    why_not = "its result is true or false"
-
-
-class Equal(Comparison):
-    """y = (a == b)"""
-
-    name = "eq"
-
-    def scalar(self, s, a, b):
-        return a == b
-
-
-class NotEqual(Comparison):
-    """y = (a != b)"""
-
-    name = "ne"
-
-    def scalar(self, s, a, b):
-        return a != b
-
-
-class Less(Comparison):
-    """y = (a < b)"""
-
-    name = "lt"
-
-    def scalar(self, s, a, b):
-        return a < b
-
-
-class LessEqual(Comparison):
-    """y = (a <= b)"""
-
-    name = "le"
-
-    def scalar(self, s, a, b):
-        return a <= b
-
-
-class And(Elementwise):
-    """y = a and b, bit by bit for integers"""
-
-    name = "and"
-    arity = 2
-    differentiable = False
-    why_not = "it works on bits"
-
-    def scalar(self, s, a, b):
-        return a & b
-
-    def samples(self, rng):
-        yield Sample((rng.integers(0, 9, (3, 4)), rng.integers(0, 9, (3, 4))))
-
-
-class Or(Elementwise):
-    """y = a or b, bit by bit for integers"""
-
-    name = "or"
-    arity = 2
-    differentiable = False
-    why_not = "it works on bits"
-
-    def scalar(self, s, a, b):
-        return a | b
-
-    def samples(self, rng):
-        yield Sample((rng.integers(0, 9, (3, 4)), rng.integers(0, 9, (3, 4))))
-
-
-class Xor(Elementwise):
-    """y = a exclusive-or b, bit by bit for integers; not a is a xor true"""
-
-    name = "xor"
-    arity = 2
-    differentiable = False
-    why_not = "it works on bits"
-
-    def scalar(self, s, a, b):
-        return a ^ b
-
-    def samples(self, rng):
-        yield Sample((rng.integers(0, 9, (3, 4)), rng.integers(0, 9, (3, 4))))
-
-
-class IsFinite(Elementwise):
-    """y = x is neither NaN nor infinite"""
-
-    name = "isfinite"
-    result: ClassVar[DType | None] = bool_
-    differentiable = False
-    why_not = "its result is true or false"
-
-    def scalar(self, s, x):
-        return s.isfinite(x)
+# ---------------------------------------------------------------- choice
 
 
 class Where(Elementwise):
@@ -650,14 +548,6 @@ tanh = register(Tanh())
 sigmoid = register(Sigmoid())
 erf = register(Erf())
 relu = register(Relu())
-eq = register(Equal())
-ne = register(NotEqual())
-lt = register(Less())
-le = register(LessEqual())
-and_ = register(And())
-or_ = register(Or())
-xor = register(Xor())
-isfinite = register(IsFinite())
 where = register(Where())
 cast = register(Cast())
 assign = register(Assign())
