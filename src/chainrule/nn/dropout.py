@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chainrule.creation import bernoulli
 from chainrule.errors import UsageError, message
 from chainrule.nn.calls import here, inner, public
@@ -48,7 +50,7 @@ def dropout2d(
 class Dropout(Module):
     """y = x / (1 - p) with probability 1 - p, else 0, while training; y = x in ``eval()``"""
 
-    function = dropout
+    function: Any = dropout
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()

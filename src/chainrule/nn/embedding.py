@@ -42,7 +42,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     y = Tensor._of(recorder().record(index.index, (table, rows._node), {}))
     if padding_idx is None:
         return y
-    is_padding = (rows == padding_idx % weight.shape[0]).unsqueeze(-1).expand(y.shape)
+    is_padding = rows.eq(padding_idx % weight.shape[0]).unsqueeze(-1).expand(y.shape)
     return choose(is_padding, y.detach(), y)
 
 
@@ -61,7 +61,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
             raise UsageError(message(here("one_hot"), "no numbers", "num_classes="))
         num_classes = int(tensor.max()) + 1
     rows = _numbers(tensor, num_classes, "one_hot")
-    return (rows.unsqueeze(-1) == _range(num_classes)).to(int64)
+    return rows.unsqueeze(-1).eq(_range(num_classes)).to(int64)
 
 
 def _range(count: int) -> Tensor:

@@ -130,7 +130,7 @@ def _by_label(
     loss: Tensor, labels: Tensor, target: Tensor, weight: Tensor | None, ignore: int
 ) -> tuple[Tensor, Tensor]:
     """(weighted losses, their weights): 0 where the label is ignored."""
-    counts = target != ignore
+    counts = target.ne(ignore)
     share = counts.to(loss.dtype)
     if weight is not None:
         share = share * weight.index_select(0, labels.reshape(-1)).reshape(labels.shape)
@@ -214,7 +214,7 @@ def cross_entropy(
     everywhere = total.unsqueeze(axis) - input
     if weight is not None:
         everywhere = everywhere * _along(weight, axis, input.ndim)
-    smooth = choose(target != ignore_index, everywhere.sum(axis), 0)
+    smooth = choose(target.ne(ignore_index), everywhere.sum(axis), 0)
     even = _total(smooth, share, reduction) * (label_smoothing / classes)
     return result * (1 - label_smoothing) + even
 
