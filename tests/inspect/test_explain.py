@@ -256,6 +256,27 @@ def test_arrays_of_a_network_addends_sum_to_the_error_signal():
     assert len(rows["b"]["addends"]) == 2
 
 
+def test_repeated_and_reshaped_values_are_seen_through():
+    x = cr.tensor([[1.0, 2], [3, 4]], dtype=cr.float64, requires_grad=True)
+    flat = [x.reshape(4), x.sum(0, keepdim=True).expand(3, 2)]
+    loss = (flat[0] * 2).sum() + (flat[0] ** 3).sum() + (x.T @ x).sum()
+    loss = loss + (flat[1] ** 2).sum() + flat[1].exp().mean()
+    board = cr.explain(loss)
+    text = squeeze(board)
+    product = next(row["name"] for row in board.rows if row.get("formula") == "xᵀ x")
+    assert f"from {product}: x {product[0]}\u0304{product[1:]}ᵀ" in text
+    assert "reshape" not in text
+    assert "expand" not in text
+    rows = {row["of"]: row for row in board.rows if row["phase"] == "backward"}
+    loss.backward()
+    np.testing.assert_allclose(rows["x"]["value"], x.grad.numpy(), rtol=1e-12)
+    assert len(rows["x"]["addends"]) == 5
+    for row in rows.values():
+        if row["addends"]:
+            total = sum(np.array(addend["value"]) for addend in row["addends"])
+            np.testing.assert_allclose(total, row["value"], rtol=1e-12)
+
+
 def test_large_arrays_are_told_by_type_and_size():
     w = cr.tensor(np.ones((20, 30)), requires_grad=True)
     board = str(cr.explain((w**2).sum()))

@@ -240,10 +240,10 @@ class Board:
 
     def _writer(self, numbers: bool, reader: Variable | None = None) -> Writer:
         """A writer of formulas; ``reader`` is the variable whose error signal may stand in them."""
-        own = None if reader is None else self.signals.total[reader.face]._node
+        own = () if reader is None else self._signal_nodes(reader)
 
         def atom(node: Any) -> Written | None:
-            if node is own:
+            if node in own:
                 assert reader is not None and reader.bar is not None
                 text = array_text(reader.bar, self.digits) if numbers else reader.bar_name
                 value = reader.bar
@@ -258,7 +258,7 @@ class Board:
                 return None
             negative = text.startswith("−")
             rank = NEGATIVE if negative else Written("").rank
-            return Written(text, rank, value.ndim > 0, node is own)
+            return Written(text, rank, value.ndim > 0, node in own)
 
         def sigmoids(node: Any) -> Any:
             variable = self.of.get(node)
@@ -267,6 +267,15 @@ class Board:
             return self.inputs[variable.core][0]
 
         return Writer(self.inputs, atom, digits=self.digits, numbers=numbers, sigmoids=sigmoids)
+
+    def _signal_nodes(self, reader: Variable) -> tuple[Any, ...]:
+        """The nodes of v̄: its own, and what it repeats or reshapes (a view starts there)."""
+        node: Any = self.signals.total[reader.face]._node
+        found = [node]
+        while node.op.name in SEE_THROUGH and self.inputs.get(node):
+            node = self.inputs[node][0]
+            found.append(node)
+        return tuple(found)
 
     def _readable(self, nodes: list[Any]) -> bool:
         """Whether all numbers of a formula can be written down."""
@@ -297,11 +306,11 @@ class Board:
             variable.addends.append(Addend(reader, formula, numbers, value))
 
     def _legible(self, node: Any, reader: Variable) -> bool:
-        own = self.signals.total[reader.face]._node
+        own = self._signal_nodes(reader)
         stack, seen = [node], set()
         while stack:
             node = stack.pop()
-            if node is own or node in seen:
+            if node in own or node in seen:
                 continue
             seen.add(node)
             if node in self.of:
@@ -362,7 +371,9 @@ class _Wrapped:
         text = self.inner(writer, node)
         op = self.through.op.name
         if op == "expand" and self.through.shape != self.source.shape:
-            return f"Σ({text})"
+            pairs = enumerate(zip(self.source.shape, self.through.shape, strict=True))
+            axes = "".join(str(axis) for axis, (old, new) in pairs if old != new)
+            return f"Σ{axes.translate(SUBSCRIPT)}({text})"
         return f"({text})ᵀ" if op == "permute" else text
 
     def back(self, value: np.ndarray) -> np.ndarray:

@@ -275,11 +275,14 @@ class Explanation:
         for variable in self._backward:
             for addend in variable.addends:
                 users.setdefault(addend.reader.bar_name, []).append(variable.bar_name)
-        return [
-            f"  {name}: 1 computed, {len(used)} used: {', '.join(used)}"
-            for name, used in users.items()
-            if len(used) > 1
-        ]
+        lines = []
+        for name, used in users.items():
+            if len(used) > 1:
+                twice = dict.fromkeys(
+                    f"{u} ×{used.count(u)}" if used.count(u) > 1 else u for u in used
+                )
+                lines.append(f"  {name}: 1 computed, {len(used)} used: {', '.join(twice)}")
+        return lines
 
 
 def _readable(text: str) -> bool:
