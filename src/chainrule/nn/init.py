@@ -6,15 +6,17 @@ many units read a number: weight f[K,C,*F] has fan-in C·∏F and fan-out K·∏
 
 from __future__ import annotations
 
-from math import prod, sqrt
+from math import erf, prod, sqrt
 from typing import Any
 
-from chainrule.creation import rand, randn
+from chainrule.creation import eye, rand, randn
 from chainrule.creation import zeros as zeros_of
 from chainrule.dtypes import DType, float64
 from chainrule.errors import ShapeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.nn.parameter import Parameter
+from chainrule.ops.random import ndtri
+from chainrule.random import stream
 from chainrule.storage import recorder
 from chainrule.tensor import Tensor, tensor
 
@@ -54,10 +56,6 @@ def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
 ) -> Tensor:
     """Normal numbers between a and b: by the quantile of a uniform number between Φ(a) and Φ(b)."""
-    from math import erf
-
-    from chainrule.ops.random import ndtri
-
     low, high = ((1 + erf((bound - mean) / std / sqrt(2))) / 2 for bound in (a, b))
     u = rand(tensor.shape, dtype=float64, stream="init") * (high - low) + low
     return _fill(tensor, (ndtri(u) * std + mean).clamp(a, b).to(tensor.dtype))
@@ -81,8 +79,6 @@ def ones_(tensor: Tensor) -> Tensor:
 
 def eye_(tensor: Tensor) -> Tensor:
     """Ones on the diagonal of a matrix, else zeros."""
-    from chainrule.creation import eye
-
     return _fill(tensor, eye(*tensor.shape, dtype=tensor.dtype))
 
 
@@ -142,8 +138,6 @@ def kaiming_normal_(
 def orthogonal_(tensor: Tensor, gain: float = 1) -> Tensor:
     """Orthogonal rows or columns, whichever are fewer, of the weight as a matrix [K, C·∏F]."""
     import numpy as np
-
-    from chainrule.random import stream
 
     fans(tensor)
     rows, columns = tensor.shape[0], prod(tensor.shape[1:])

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+import chainrule
 from chainrule import random
 from chainrule.dtypes import dtype_of
 from chainrule.errors import CheckpointError, message
@@ -222,8 +223,6 @@ def save_checkpoint(
     name, config: the model's name in ``models`` and its arguments, so that it can be built again.
     more: what else should be kept, such as ``epoch=3`` or ``transforms=transform.spec()``.
     """
-    from chainrule import __version__
-
     checkpoint = {
         "kind": "checkpoint",
         "name": name or type(model).__name__,
@@ -231,7 +230,7 @@ def save_checkpoint(
         "model": dict(model.state_dict()),
         "optimizer": None if optimizer is None else optimizer.state_dict(),
         "random": random.get_state(),
-        "versions": {"chainrule": __version__, "numpy": np.__version__},
+        "versions": {"chainrule": chainrule.__version__, "numpy": np.__version__},
         **more,
     }
     save(checkpoint, path)
