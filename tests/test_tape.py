@@ -267,3 +267,14 @@ def test_a_look_at_the_accuracy_is_no_step_of_its_own():
     for name in ("conv1", "fc.weight"):
         assert looked[name].bar.tolist() == tape[name].bar.tolist()
     assert looked["relu"][1].bar.tolist() == tape["relu"][1].bar.tolist()
+
+
+def test_an_evaluation_loop_is_flat_too():
+    model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU()), cr.randn(3, 4)
+    with cr.record() as tape, cr.no_grad():
+        for _ in range(5):
+            y = model(x)
+            y.numpy()
+    assert tape.step == 4
+    assert len(tape["1"]) == 1
+    assert tape["1"].value.tolist() == y.tolist()

@@ -194,6 +194,7 @@ class Tape:
         self._step = _Step(0)
         self._before: _Step | None = None  # until this step has its own backward
         self._ended = False
+        self._evaluated = False  # a model was called without gradients: its next call is a step
         self._since: list[Recorded] = []  # seen since the step ended: the start of the next
         self._after: WeakSet[Recorded] = WeakSet()  # or what is made of the old one's results
 
@@ -227,6 +228,8 @@ class Tape:
             self._next_step()
         if self._step.bars and not rec.grad_enabled:  # an update written by hand
             return
+        if self._evaluated and rec.depth:
+            self._next_step()
         self._take(node)
 
     def saw_name(self, node: Recorded) -> None:
@@ -249,6 +252,7 @@ class Tape:
         ):  # the outermost module itself, by the name of its class
             within = [call._replace(root=path) for call in step.calls[step.inside :]]
             step.calls[step.inside :] = within
+            self._evaluated = not recorder().grad_enabled and not step.bars
         if depth == 0 or step.calls[-1][0]:
             step.inside = len(step.calls)
         if self._wants(path):
@@ -362,7 +366,7 @@ class Tape:
             self._before = self._step
         since, self._since = self._since, []
         self._step = _Step(self._step.number + 1)
-        self._ended = False
+        self._ended = self._evaluated = False
         for node in since:
             self._take(node)
 
@@ -409,7 +413,8 @@ def record(nodes: Iterable[str] | None = None, *, steps: Iterable[int] = ()) -> 
 
     ``nodes`` are patterns of names (``["conv*"]``); ``None`` keeps all. The tape holds the latest
     step; ``steps`` lists numbers of others to keep, for ``tape.at(number)``. A step ends at
-    ``optimizer.step()`` or with the block. Pending work is computed when the block ends.
+    ``optimizer.step()``, at an update written by hand, or with the block; without gradients each
+    call of a model is one. Pending work is computed when the block ends.
 
     >>> import chainrule as cr
     >>> w = cr.tensor(0.8, requires_grad=True)
