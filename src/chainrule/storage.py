@@ -88,8 +88,8 @@ class Recorded(Node):
     def history(self) -> Iterator[tuple[int, Recorded]]:
         """The inputs that an error signal is passed on to, with their positions."""
         for index, source in enumerate(self.inputs):
-            if source.needs_grad:  # type: ignore[attr-defined]
-                yield index, source  # type: ignore[misc]
+            if source.needs_grad:
+                yield index, source
 
     def read_by_backward(self) -> Iterator[Recorded]:
         """The nodes whose values this node's vjp reads for the inputs that need it."""
@@ -107,6 +107,10 @@ class Recorded(Node):
     def consume(self, line: Line) -> None:
         """A backward has used this node's history: let it go, and remember where."""
         self.consumed = line
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Nothing will be differentiated through this node any more."""
         if self.saving:
             self.saving = False
             for node in self.read_by_backward():
@@ -121,10 +125,18 @@ class Recorded(Node):
         if held is not None:
             self.recorder.compute(asked=self)
         if self.state == FAILED:
-            raise FailedError(str(self.failure)) from self.failure
+            raise FailedError(str(self.failure))
         if self.value is None:
             raise GraphError(f"[{self.op.name}] got a value that was freed. It was held by nobody.")
         return self.value
+
+
+def again(failure: BaseException) -> BaseException:
+    """A failure to raise once more: a node that kept the raised one would keep its frames alive."""
+    try:
+        return type(failure)(*failure.args)
+    except Exception:  # an exception class that is made in another way
+        return failure
 
 
 class Hold:
@@ -219,15 +231,13 @@ class Program:
         self.committed = kept  # values that a failure returns to: overwritten only with an undo
         self.failure: BaseException | None = None
         self._undo: list[tuple[np.ndarray, Any, np.ndarray]] = []
-        self._kept = set(kept)
+        self._spared: set[Recorded] = set()
         self._readers: dict[Recorded, int] = {}
         for node in nodes:
             for source in node.inputs:
                 self._readers[source] = self._readers.get(source, 0) + 1
-        for (
-            node
-        ) in waiting:  # alive, but not computed now (a running backward): spare what it reads
-            self._kept.update(node.inputs)  # type: ignore[arg-type]
+        for node in waiting:  # alive, but not computed now (a running backward): it will read these
+            self._spared.update(node.inputs)
         self._save(waiting)
 
     def _save(self, waiting: list[Recorded]) -> None:
@@ -267,16 +277,13 @@ class Program:
     def may_overwrite(self, node: Recorded) -> bool:
         """Whether nobody else alive reads the first input: the result may take its place."""
         source = node.inputs[0]
-        if source.holders or source.saves or self._readers[source] != 1:
-            return False
-        if source in self._kept and source not in self.committed:
+        wanted = source.holders or source.saves or source in self._spared
+        if wanted or self._readers[source] != 1:
             return False
         array = source.value
-        assert array is not None
         owned = array.base is None and array.flags.writeable and array.flags.c_contiguous
-        return (
-            owned and sys.getrefcount(array) == 3 + 1
-        )  # node, `array`, argument; the caller's list
+        # Four references: the node, the caller's list, `array`, the argument. A view is a fifth.
+        return owned and sys.getrefcount(array) == 4
 
     def undo_later(self, node: Recorded, array: np.ndarray, window: Any) -> None:
         """Remember what is overwritten, if a failure would have to bring it back."""
@@ -295,14 +302,15 @@ class Program:
         if not node.saving:
             node.inputs = ()
         for source in inputs:
-            self._readers[source] -= 1  # type: ignore[index]
-            self._free(source)  # type: ignore[arg-type]
+            self._readers[source] -= 1
+            self._free(source)
         self._free(node)
 
     def _free(self, node: Recorded) -> None:
         if not node.shape:  # a number weighs nothing, and explain can still show it
             return
-        if not (self._readers.get(node) or node.holders or node.saves or node in self._kept):
+        wanted = node.holders or node.saves or node in self._spared or node in self.committed
+        if not (wanted or self._readers.get(node)):
             node.value = None
 
     def fail(self, node: Recorded, error: BaseException) -> None:
@@ -319,6 +327,9 @@ class Program:
 
     def undo(self) -> None:
         """Bring back what was overwritten; values made of it meanwhile keep their numbers."""
+        for node in self.nodes:
+            if node.state == FAILED:
+                node.let_go()
         touched = {id(array) for array, _, _ in self._undo}
         for node in self.nodes:
             value = node.value
@@ -337,9 +348,7 @@ class Recorder:
         self.scope = ""
         self.depth = 0  # of Module calls
         self.undisturbed = 0  # inside an optimizer or a backward: no work is done unasked
-        self.line: Line | None = (
-            None  # the line of a running backward: what it records stands there
-        )
+        self.line: Line | None = None  # of a running backward: what it records stands there
         self.taps: list[Any] = []  # the active tapes of record()
         self.writes: list[ref[Storage]] = []
         self._pending: list[ref[Recorded]] = []
@@ -370,7 +379,7 @@ class Recorder:
                 needs_grad = True
             if source.state != COMPUTED:
                 if source.state == FAILED:
-                    raise FailedError(str(source.failure)) from source.failure
+                    raise FailedError(str(source.failure))
                 if source.recorder is not self:
                     source.result()  # another thread's work is computed by its own recorder
         node.needs_grad = needs_grad and self.grad_enabled and op.differentiable
@@ -396,19 +405,18 @@ class Recorder:
 
     def pending(self) -> list[Recorded]:
         """The pending nodes that are alive, in recording order."""
-        alive = [
-            node
-            for node in (reference() for reference in self._pending)
-            if node is not None and node.state == PENDING
-        ]
-        self._pending = [ref(node) for node in alive]
+        seen = self._pending[:]
+        found = (reference() for reference in seen)
+        alive = [node for node in found if node is not None and node.state == PENDING]
+        # In place: the owner of this recorder may be appending while another thread asks.
+        self._pending[: len(seen)] = [ref(node) for node in alive]
         return alive
 
-    def compute(self, asked: Recorded | None = None) -> None:
+    def compute(self, asked: Recorded | None = None, *, quiet: bool = False) -> None:
         """Compute everything that is pending and alive, in one program.
 
-        Raises the first failure if ``asked`` failed, if nobody in particular asked, or if writes to
-        state had to be taken back; otherwise a failure is told to whoever reads a failed value.
+        Raises the first failure, unless it is somebody else's: then (``quiet``, or ``asked`` is
+        well) whoever reads a failed value is told. That state was taken back is always told.
         """
         with self.lock:
             alive = self.pending()
@@ -428,20 +436,22 @@ class Recorder:
                 execute(program)
             except BaseException as error:  # Ctrl-C, or a defect of ours: leave a consistent state
                 program.abandon(error)
-            self._settle(program, writes)
-            failure = program.failure
+            taken_back = self._settle(program, writes)
+        failure = program.failure
         if failure is not None:
-            told = isinstance(failure, Exception) and asked is not None
-            if not told or asked.state == FAILED or any(s.committed is not None for s in writes):
-                raise failure
+            own = asked.state == FAILED if asked is not None else not quiet
+            if own or taken_back or not isinstance(failure, Exception):
+                raise again(failure)
 
-    def _settle(self, program: Program, writes: list[Storage]) -> None:
-        """Commit the writes to state together, or take them all back."""
+    def _settle(self, program: Program, writes: list[Storage]) -> bool:
+        """Commit the writes to state together, or take them all back: True if there were any."""
+        taken_back = False
         if program.failure is not None:
             program.undo()
         for storage in writes:
             committed = storage.committed
             if program.failure is not None:
+                taken_back |= committed is not None
                 storage.roll_back()
             storage.committed = None
             if committed is not None and committed is not storage.node:
@@ -452,6 +462,7 @@ class Recorder:
             if node is not None and not (node.holders or node.saves) and node.state == COMPUTED:
                 node.value = None
         self._new_bytes = 0
+        return taken_back
 
     def loosen(self, node: Recorded) -> None:
         """Somebody let go of the node: its value is freed after the next program, unless wanted."""
@@ -463,10 +474,9 @@ class Recorder:
         alive = self.pending()
         held = {s for node in alive for s in node.inputs if s.state == COMPUTED and not s.holders}
         size = sum(source.value.nbytes for source in held if source.value is not None)
-        if (
-            len(alive) >= LIVING_NODES_LIMIT or size >= PENDING_BYTES_LIMIT
-        ) and not self.undisturbed:
-            self.compute()
+        much = len(alive) >= LIVING_NODES_LIMIT or size >= PENDING_BYTES_LIMIT
+        if much and not self.undisturbed:
+            self.compute(quiet=True)
             alive = self.pending()
         self._limit = len(alive) + LIVING_NODES_LIMIT
         self._new_bytes = 0

@@ -63,7 +63,6 @@ def located(error: Exception, node: Any) -> Exception:
         scope = f"{node.scope}: " if node.scope else ""
         text = f"{scope}{text} Recorded at {node.where}."
     try:
-        found = type(error)(text)
-    except Exception:  # an exception class with another constructor
-        return error
-    return found.with_traceback(error.__traceback__)
+        return type(error)(text)  # without the frames, which would keep the arrays alive
+    except Exception:  # an exception class that is made in another way
+        return error.with_traceback(None)
