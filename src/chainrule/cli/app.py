@@ -7,7 +7,9 @@ error and no traceback; ``CHAINRULE_TRACEBACK=1`` shows it.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -15,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from chainrule import __version__
-from chainrule.cli import doctor, gradcheck, predict, summary, train
+from chainrule.cli import doctor, explain, gradcheck, predict, summary, train
 from chainrule.cli.output import can_print_blocks, command, say, say_json
 from chainrule.errors import ChainruleError, UsageError
 
@@ -32,23 +34,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-try:
-    from chainrule.cli import explain
-
-    VERBS = (train, predict, explain, summary, gradcheck, doctor)
-except ImportError:
-    VERBS = (train, predict, summary, gradcheck, doctor)
-for verb in VERBS:
+for verb in (train, predict, explain, summary, gradcheck, doctor):
     app.command(verb.__name__.rpartition(".")[2], help=verb.HELP)(verb.run)
 
-WELCOME = """\
-Chainrule {version}: a neural-network framework that you can see through
-
-  {command} train lenet         train a network on handwritten digits
-  {command} predict last        let it read a digit, and see what it sees
-  {command} explain logistic    every value and every error signal of one step
-
-{command} --help lists all commands."""
+FIRST_STEPS = {
+    "train lenet": "train a network on handwritten digits",
+    "predict last": "let it read a digit, and see what it sees",
+    "explain logistic": "every value and every error signal of one step",
+}
 
 
 @app.callback()
@@ -65,7 +58,17 @@ def start(
         if json:
             say_json({"chainrule": __version__, "verbs": [c.name for c in app.registered_commands]})
         else:
-            say(WELCOME.format(version=__version__, command=command()))
+            _welcome()
+
+
+def _welcome() -> None:
+    say(f"Chainrule {__version__}: a neural-network framework that you can see through\n")
+    steps = {f"{command()} {words}": what for words, what in FIRST_STEPS.items()}
+    width = max(map(len, steps))
+    fits = width + max(map(len, steps.values())) < 75
+    for words, what in steps.items():
+        say(f"  {words:{width}}    {what}" if fits else f"  {words}")
+    say(f"\n{command()} --help lists all commands.")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -114,4 +117,8 @@ def _failed(error: Exception) -> int:
 def _complain(text: Any) -> None:
     if not can_print_blocks(sys.stderr):
         text = text.encode("ascii", "replace").decode()
-    sys.stderr.write(text.rstrip() + "\n")
+    lines = text.rstrip().splitlines()
+    if sys.stderr.isatty():  # between words, unlike the terminal itself; tables are narrow
+        width = shutil.get_terminal_size().columns
+        lines = [part for line in lines for part in textwrap.wrap(line, width) or [""]]
+    sys.stderr.write("\n".join(lines) + "\n")

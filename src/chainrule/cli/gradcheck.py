@@ -12,6 +12,7 @@ from chainrule.cli.output import did_you_mean, say, say_json
 from chainrule.errors import UsageError, message
 from chainrule.gradcheck import Report, gradcheck
 from chainrule.ops.op import REGISTRY, Op
+from chainrule.tensor import tensor
 from chainrule.train.recipes import RECIPES
 
 HELP = """Check derivatives: automatic ones against differences, in float64.
@@ -83,7 +84,6 @@ def _op(op: Op) -> list[Report]:
 
 def _function(op: Op, sample: Any, floating: list[int]) -> tuple[Any, list[np.ndarray]]:
     """The op as a function of the inputs that are differentiated; the others stay as they are."""
-    from chainrule.tensor import tensor
 
     def function(*variables: Any) -> Any:
         inputs = [tensor(x) for x in sample.inputs]

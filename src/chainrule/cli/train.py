@@ -37,7 +37,7 @@ Examples:
   chainrule train xor --out my-xor
 """
 
-MOST_LINES = 20  # epochs that are printed, where there are many
+FEW_EPOCHS = 40
 
 
 def run(
@@ -92,7 +92,8 @@ class _Training(Callback):
         self.out = out
         self.run = Run.create(system, self._config(system), out)
         self.begun = time.perf_counter()
-        self.epoch = 0  # the last one that is whole
+        self.now = 1  # the epoch that is running
+        self.epoch = 0  # the last one that was kept
         self.progress: Progress | None = None
 
     def _config(self, system: str) -> dict[str, Any]:
@@ -135,14 +136,15 @@ class _Training(Callback):
         except KeyboardInterrupt:
             self.progress = None
             kept = f"keeps epoch {self.epoch}" if self.epoch else "has no checkpoint yet"
-            self.say(f"interrupted in epoch {self.epoch + 1} of {recipe.epochs}; {self.run} {kept}")
+            self.say(f"interrupted in epoch {self.now} of {recipe.epochs}; {self.run} {kept}")
             raise
         self.progress = None
         return trainer
 
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
-        """Start the bar again, unless epochs pass too quickly for one."""
-        if self.progress is not None and self.recipe.epochs <= MOST_LINES * 5:
+        """Start the bar again, unless the epochs are many and pass too quickly for one."""
+        self.now = epoch
+        if self.progress is not None and self.recipe.epochs <= FEW_EPOCHS:
             name = _epoch_of(epoch, self.recipe.epochs)
             self.progress.reset(self.task, description=name, total=1, visible=True)
 
@@ -152,8 +154,12 @@ class _Training(Callback):
             self.progress.update(self.task, completed=batch / batches)
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
-        """Keep the epoch: checkpoint, figures, one line."""
+        """Keep the figures; of few epochs each, of many each tenth is kept and printed."""
         recipe = self.recipe
+        self.run.add_figures(epoch, logs)
+        step = 1 if recipe.epochs <= FEW_EPOCHS else recipe.epochs // 10
+        if epoch % step and epoch != recipe.epochs:
+            return
         save_checkpoint(
             self.run.checkpoint,
             self.model,
@@ -166,9 +172,7 @@ class _Training(Callback):
             seed=self.seed,
         )
         self.epoch = epoch
-        self.run.add_figures(epoch, logs)
-        if epoch % max(1, -(-recipe.epochs // MOST_LINES)) == 0 or epoch == recipe.epochs:
-            self.say(_epoch_line(epoch, recipe.epochs, logs))
+        self.say(_epoch_line(epoch, recipe.epochs, logs))
 
     def model_size(self) -> int:
         """How many parameters there are."""
@@ -207,7 +211,8 @@ def _epoch_of(epoch: int, epochs: int) -> str:
 
 
 def _epoch_line(epoch: int, epochs: int, logs: dict[str, float]) -> str:
-    line = f"{_epoch_of(epoch, epochs)}  loss {logs['loss']:.3f}"
+    loss = logs["loss"]
+    line = f"{_epoch_of(epoch, epochs)}  loss " + (f"{loss:.3f}" if loss >= 0.01 else f"{loss:.0e}")
     if "accuracy" in logs:
         line += f"  train {logs['accuracy']:6.1%}".replace("%", " %")
     if "val_accuracy" in logs:
