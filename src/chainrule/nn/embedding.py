@@ -11,11 +11,11 @@ from chainrule.dtypes import dtype_of, float32, int64
 from chainrule.errors import DtypeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public
-from chainrule.nn.labels import class_index
 from chainrule.nn.module import Module
 from chainrule.nn.parameter import Parameter
 from chainrule.operators import choose
 from chainrule.ops import index
+from chainrule.ops.labels import class_index
 from chainrule.storage import recorder
 from chainrule.tensor import Tensor, tensor
 

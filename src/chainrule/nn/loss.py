@@ -9,9 +9,9 @@ from chainrule.dtypes import bool_, int64
 from chainrule.errors import DtypeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public, shape_of
-from chainrule.nn.labels import class_index
 from chainrule.nn.module import Module
 from chainrule.operators import choose
+from chainrule.ops.labels import class_index
 from chainrule.storage import recorder, user_line
 from chainrule.tensor import Tensor
 

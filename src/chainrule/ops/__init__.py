@@ -1,8 +1,8 @@
 """MATHEMATICS: what is computed, and its derivative.  No backend is named here.
 
 The rooms: ``op.py`` the contract of an op; ``elementwise.py``, ``logic.py``, ``reduce.py``,
-``movement.py``, ``linear.py``, ``conv.py``, ``pool.py``, ``index.py``, ``random.py`` the
-primitives, ``scalars.py`` and ``windows.py`` what several of them share.
+``movement.py``, ``linear.py``, ``conv.py``, ``pool.py``, ``index.py``, ``labels.py``,
+``random.py`` the primitives, ``leaf.py`` where numbers enter, ``scalars.py`` and ``windows.py`` what several of them share.
 Importing this package fills the registry.
 """
 
@@ -10,6 +10,8 @@ from chainrule.ops import (
     conv,
     elementwise,
     index,
+    labels,
+    leaf,
     linear,
     logic,
     movement,
@@ -27,6 +29,8 @@ __all__ = [
     "conv",
     "elementwise",
     "index",
+    "labels",
+    "leaf",
     "linear",
     "logic",
     "movement",

@@ -7,6 +7,7 @@ op whose NumPy loops may round differently for other strides gets C-contiguous i
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -56,12 +57,16 @@ def _compute(program: Any, node: Any, values: list[np.ndarray]) -> np.ndarray:
     return np.asarray(op.reference(*values, **node.meta))  # NumPy makes scalars of 0-d results
 
 
+_FIRST_SENTENCE = re.compile(r"^\[(?P<where>[^\]]*)\] (?P<claim>.*?)\.(?= |$)")
+
+
 def located(error: Exception, node: Any) -> Exception:
-    """The error with the line that recorded the node in its text, once."""
+    """The error with the scope and the line of its node: ``[fc1/matmul] got … (net.py:7).``"""
     text = str(error)
     if node.where and node.where not in text:
-        scope = f"{node.scope}: " if node.scope else ""
-        text = f"{scope}{text} Recorded at {node.where}."
+        where = f"{node.scope}/" if node.scope else ""
+        text, known = _FIRST_SENTENCE.subn(rf"[{where}\g<where>] \g<claim> ({node.where}).", text)
+        text = text if known else f"[{where}{node.op.name}] {text} ({node.where})."
     try:
         return type(error)(text)  # without the frames, which would keep the arrays alive
     except Exception:  # an exception class that is made in another way
