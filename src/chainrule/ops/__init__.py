@@ -2,8 +2,8 @@
 
 The rooms: ``op.py`` the contract of an op; ``elementwise.py``, ``logic.py``, ``reduce.py``,
 ``movement.py``, ``linear.py``, ``conv.py``, ``pool.py``, ``index.py``, ``labels.py``,
-``random.py`` the primitives, ``leaf.py`` where numbers enter, ``scalars.py`` and ``windows.py`` what several of them share.
-Importing this package fills the registry.
+``random.py`` the primitives; ``leaf.py`` where numbers enter; ``scalars.py`` and ``windows.py``
+what several of them share.  Importing this package fills the registry.
 """
 
 from chainrule.ops import (
