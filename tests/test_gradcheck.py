@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule import nn
 from chainrule.errors import GradientError, UsageError
 from chainrule.gradcheck import gradcheck
 
@@ -129,3 +130,19 @@ def test_nothing_to_check():
         gradcheck(lambda i: i * 2, np.array([1, 2]))
     with pytest.raises(GradientError, match="need no grad"):
         gradcheck(lambda x: x.detach(), [1.0])
+
+
+def test_a_module_with_its_parameters_which_stay_as_they_were():
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 1))
+    before = {name: (x.dtype, x.tolist()) for name, x in net.state_dict().items()}
+    report = gradcheck(net, np.random.default_rng(0).normal(size=(5, 3)))
+    assert report, report
+    assert report.compared["0.weight"] == 12
+    assert {name: (x.dtype, x.tolist()) for name, x in net.state_dict().items()} == before
+
+
+def test_dropout_is_no_function_until_eval():
+    net = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5))
+    with pytest.raises(GradientError, match="dropout"):
+        gradcheck(net, np.ones((2, 3)))
+    assert gradcheck(net.eval(), np.ones((2, 3)))

@@ -75,3 +75,10 @@ def test_a_damaged_configuration():
     (run.folder / "config.json").write_text("{")
     with pytest.raises(DataError, match="damaged"):
         run.config  # noqa: B018
+
+
+def test_damaged_figures():
+    run = Run.create("lenet", {})
+    run.metrics_file.write_bytes(b"no database " * 100)
+    with pytest.raises(DataError, match=r"metrics\.sqlite, which can't be used"):
+        run.add_figures(1, {"loss": 1.0})

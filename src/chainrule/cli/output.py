@@ -65,7 +65,10 @@ def _short(path: Path) -> str:
     """The path from here, if it lies below; with quotes if it needs them."""
     absolute = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow the venv's link
     here = Path.cwd()
-    text = str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
+    text = str(absolute)
+    if absolute.is_relative_to(here):
+        text = str(absolute.relative_to(here))
+        text = text if os.sep in text else os.path.join(".", text)  # noqa: PTH118  "." would go
     return f'"{text}"' if " " in text else text
 
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import difflib
 import json
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
@@ -43,7 +44,7 @@ class Run:
         """
         run = cls(_claimed(name) if out is None else _made(Path(out)))
         run.write_config(config | {"started": datetime.now(UTC).isoformat()})
-        with closing(sqlite3.connect(run.metrics_file)) as database:
+        with run._database() as database:
             database.execute("PRAGMA journal_mode=WAL")  # readers never wait, nor do they block
             columns = "epoch INTEGER, name TEXT, value REAL, PRIMARY KEY (epoch, name)"
             database.execute(f"CREATE TABLE figures ({columns})")
@@ -85,22 +86,29 @@ class Run:
     def add_figures(self, epoch: int, figures: dict[str, float]) -> None:
         """Add the figures of one epoch."""
         rows = [(epoch, name, value) for name, value in figures.items()]
-        try:
-            with closing(sqlite3.connect(self.metrics_file, timeout=30)) as database, database:
-                database.executemany("INSERT OR REPLACE INTO figures VALUES (?, ?, ?)", rows)
-        except sqlite3.Error as error:
-            got = f"{self.metrics_file}, which can't be written ({error})"
-            raise DataError(message("run", got, "room on the disk")) from error
+        with self._database() as database:
+            database.executemany("INSERT OR REPLACE INTO figures VALUES (?, ?, ?)", rows)
 
     def figures(self) -> list[dict[str, float]]:
         """The figures so far, one dict per epoch."""
         epochs: dict[int, dict[str, float]] = {}
-        with closing(sqlite3.connect(self.metrics_file, timeout=30)) as database:
+        with self._database() as database:
             for epoch, name, value in database.execute(
                 "SELECT * FROM figures ORDER BY epoch, rowid"
             ):
                 epochs.setdefault(epoch, {})[name] = value
         return list(epochs.values())
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        """The open file of the figures; what was written is committed together, or not at all."""
+        try:
+            with closing(sqlite3.connect(self.metrics_file, timeout=30)) as database, database:
+                yield database
+        except sqlite3.Error as error:
+            got = f"{self.metrics_file}, which can't be used ({error})"
+            needs = "a sound file and room on the disk"
+            raise DataError(message("run", got, needs)) from error
 
     def log(self, line: str) -> None:
         """Add a line to the log."""
