@@ -1,10 +1,10 @@
-"""Devices: where tensors live."""
+"""Devices: where tensors live, and on how many threads they are computed."""
 
 from __future__ import annotations
 
-from chainrule.errors import DeviceError, message
+from chainrule.errors import DeviceError, UsageError, message
 
-__all__ = ["CPU", "KINDS", "Device"]
+__all__ = ["CPU", "KINDS", "Device", "get_num_threads", "set_num_threads"]
 
 KINDS = ("cpu", "cuda", "mps", "xpu")
 
@@ -36,3 +36,17 @@ class Device:
 
 
 CPU = Device("cpu")
+
+
+def get_num_threads() -> int:
+    """On how many threads programs run: 1, as long as NumPy is the backend."""
+    return 1
+
+
+def set_num_threads(n: int) -> None:
+    """Ask for a number of threads. The NumPy backend stays on one: its bits never depend on it.
+
+    Raises ``UsageError`` for less than 1.
+    """
+    if n < 1:
+        raise UsageError(message("set_num_threads", str(n), "at least 1"))

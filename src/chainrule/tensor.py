@@ -54,7 +54,7 @@ __all__ = [
 
 
 class Snapshot(np.ndarray):
-    """What ``.numpy()`` returns: a read-only look at a value. NumPy functions return plain arrays."""
+    """What ``.numpy()`` returns: a read-only look at a value. NumPy returns plain arrays of it."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not self.flags.writeable:

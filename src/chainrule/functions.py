@@ -1,0 +1,65 @@
+"""The methods of ``Tensor`` as functions: ``cr.exp(x)`` is ``x.exp()``.
+
+>>> import chainrule as cr
+>>> cr.maximum(cr.tensor([1.0, 5.0]), cr.tensor([3.0, 2.0]))
+tensor([3., 5.])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chainrule.tensor import Tensor, tensor
+
+__all__ = [
+    "abs", "add", "all", "allclose", "amax", "amin", "any", "argmax", "argmin", "argsort", "bmm",
+    "ceil", "chunk", "clamp", "clone", "cos", "cumsum", "detach", "div", "dot", "eq", "equal",
+    "erf", "exp", "expm1", "flatten", "flip", "floor", "gather", "ge", "gt", "index_select",
+    "isfinite", "isinf", "isnan", "le", "log", "log1p", "log_softmax", "logsumexp", "lt", "masked_fill",
+    "matmul", "max", "maximum", "mean", "min", "minimum", "mm", "movedim", "mul", "mv", "narrow",
+    "ne", "neg", "norm", "numel", "permute", "pow", "prod", "reciprocal", "relu", "reshape",
+    "round", "rsqrt", "sigmoid", "sign", "sin", "softmax", "sort", "split", "sqrt", "square",
+    "squeeze", "std", "sub", "sum", "tanh", "topk", "transpose", "unbind", "unsqueeze", "var",
+]  # fmt: skip
+
+
+def _function(name: str) -> Callable[..., Any]:
+    method = getattr(Tensor, name)
+
+    def function(x: Any, *args: Any, **options: Any) -> Any:
+        return method(x if isinstance(x, Tensor) else tensor(x), *args, **options)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = method.__doc__
+    return function
+
+
+(
+    abs, add, all, amax, amin, any, argmax, argmin, argsort, bmm,
+    ceil, chunk, clamp, clone, cos, cumsum, detach, div, dot, eq, erf,
+    exp, expm1, flatten, flip, floor, gather, ge, gt, index_select, isfinite,
+    isinf, isnan, le, log, log1p, log_softmax, logsumexp, lt, masked_fill,
+    matmul, max, maximum, mean, min, minimum, mm, movedim, mul, mv, narrow,
+    ne, neg, norm, numel, permute, pow, prod, reciprocal, relu, reshape, round,
+    rsqrt, sigmoid, sign, sin, softmax, sort, split, sqrt, square, squeeze,
+    std, sub, sum, tanh, topk, transpose, unbind, unsqueeze, var,
+) = (_function(name) for name in __all__ if name not in ("allclose", "equal"))  # fmt: skip
+
+
+def equal(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors have the same shape and elements.
+
+    >>> equal(tensor([1, 2]), tensor([1, 2])), equal(tensor([1]), tensor([1, 2]))
+    (True, False)
+    """
+    return a.shape == b.shape and bool(a.eq(b).all())
+
+
+def allclose(a: Tensor, b: Tensor, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
+    """Whether |a - b| ≤ atol + rtol·|b| everywhere.
+
+    >>> allclose(tensor([1.0]), tensor([1.000001])), allclose(tensor([1.0]), tensor([1.1]))
+    (True, False)
+    """
+    return bool(((a - b).abs() <= atol + rtol * b.abs()).all())
