@@ -233,8 +233,6 @@ class Views(Handle):
             "steps": tuple(windows[axis][2] for axis in axes),
         }
         starts = tuple(number_node(windows[axis][0], int64) for axis in axes)
-        for start in starts:
-            start.holders += 1  # every version of the view reads it again
         return self._stepped(movement.slice_, meta, starts)
 
     def _stepped(
