@@ -17,8 +17,10 @@ SIZES = {"train": 1257, "validation": 180, "test": 360}
 @pytest.mark.parametrize("split", SIZES)
 def test_shapes_dtypes_and_ranges(split):
     images, labels = digits(split)
-    assert images.shape == (SIZES[split], 8, 8) and images.dtype == np.uint8
-    assert labels.shape == (SIZES[split],) and labels.dtype == np.int64
+    assert images.shape == (SIZES[split], 8, 8)
+    assert images.dtype == np.uint8
+    assert labels.shape == (SIZES[split],)
+    assert labels.dtype == np.int64
     assert (images.min(), images.max()) == (0, 16)
     assert (labels.min(), labels.max()) == (0, 9)
 

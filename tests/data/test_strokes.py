@@ -19,7 +19,8 @@ points = st.lists(st.tuples(st.floats(0, 40), st.floats(0, 30)), min_size=1, max
 
 def test_a_dot_has_the_area_of_a_disc():
     ink = rasterise([[(20, 15)]], width=12, canvas=(30, 40))
-    assert ink.shape == (30, 40) and ink.dtype == np.float32
+    assert ink.shape == (30, 40)
+    assert ink.dtype == np.float32
     assert ink.sum() == pytest.approx(np.pi * 6**2, rel=0.01)
     rows, columns = np.nonzero(ink == 1)
     assert ((rows + 0.5 - 15) ** 2 + (columns + 0.5 - 20) ** 2 < 6**2).all()
@@ -34,12 +35,15 @@ def test_a_line_has_the_area_of_its_length_times_its_width():
 @given(points, st.floats(1, 9))
 def test_ink_lies_within_the_pen_and_between_0_and_1(stroke, width):
     ink = rasterise([stroke], width, canvas=(30, 40))
-    assert ink.min() >= 0 and 0 < ink.max() <= 1
+    assert ink.min() >= 0
+    assert 0 < ink.max() <= 1
     rows, columns = np.nonzero(ink)
     reach = width / 2 + 0.5
     x, y = np.array(stroke).T
-    assert columns.min() + 0.5 >= x.min() - reach and columns.max() + 0.5 <= x.max() + reach
-    assert rows.min() + 0.5 >= y.min() - reach and rows.max() + 0.5 <= y.max() + reach
+    assert columns.min() + 0.5 >= x.min() - reach
+    assert columns.max() + 0.5 <= x.max() + reach
+    assert rows.min() + 0.5 >= y.min() - reach
+    assert rows.max() + 0.5 <= y.max() + reach
 
 
 @given(points, st.floats(1, 9))
@@ -69,7 +73,8 @@ def test_the_drawings_are_thirty_on_their_canvas_and_never_change():
         == "25a767c78ff9106dca7a45b5a670efd0388232a7731759f1d7d4787ddb88106e"
     )
     file = json.loads(content)
-    assert file["drawn_by"].startswith("program") and file["canvas"] == [280, 280]
+    assert file["drawn_by"].startswith("program")
+    assert file["canvas"] == [280, 280]
     assert Counter(d["style"] for d in file["drawings"]) == dict.fromkeys(
         ["plain", "off-centre", "small"], 10
     )
