@@ -7,7 +7,14 @@ from math import cos, pi
 from typing import Any
 
 from chainrule import nn, optim
-from chainrule.data import Compose, RandomAffine, RandomStrokeWidth, Scale, Upsample
+from chainrule.data import (
+    Compose,
+    RandomAffine,
+    RandomElastic,
+    RandomStrokeWidth,
+    Scale,
+    Upsample,
+)
 
 __all__ = ["RECIPES", "Recipe", "warm_up_and_cosine"]
 
@@ -54,7 +61,8 @@ RECIPES = {
             (
                 Scale(16),
                 Upsample(28),
-                RandomAffine(degrees=10, shift=1.5, scale=(0.9, 1.1), shear=10),
+                RandomAffine(10, shift=2, scale=(0.85, 1.15), stretch=(0.85, 1.15), shear=12),
+                RandomElastic(2),
                 RandomStrokeWidth(thin=0.3, thick=0.3),
             )
         ),
