@@ -28,6 +28,7 @@ TENSOR = [
     "tensor",
     "tape",
     "creation",
+    "functions",
 ]
 GRADIENTS = [*TENSOR, "backprop", "func", "autograd", "gradcheck"]
 PLANS = [*MATHEMATICS, "compile"]

@@ -13,14 +13,15 @@ from typing import Any
 from chainrule.tensor import Tensor, tensor
 
 __all__ = [
-    "abs", "add", "all", "allclose", "amax", "amin", "any", "argmax", "argmin", "argsort", "bmm",
-    "ceil", "chunk", "clamp", "clone", "cos", "cumsum", "detach", "div", "dot", "eq", "equal",
-    "erf", "exp", "expm1", "flatten", "flip", "floor", "gather", "ge", "gt", "index_select",
-    "isfinite", "isinf", "isnan", "le", "log", "log1p", "log_softmax", "logsumexp", "lt",
-    "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum", "mm", "movedim", "mul", "mv", "narrow",
-    "ne", "neg", "norm", "numel", "permute", "pow", "prod", "reciprocal", "relu", "reshape",
-    "round", "rsqrt", "sigmoid", "sign", "sin", "softmax", "sort", "split", "sqrt", "square",
-    "squeeze", "std", "sub", "sum", "tanh", "topk", "transpose", "unbind", "unsqueeze", "var",
+    "abs", "add", "all", "allclose", "amax", "amin", "any", "argmax", "argmin", "argsort",
+    "bmm", "ceil", "chunk", "clamp", "clone", "cos", "cumsum", "detach", "div", "dot", "eq",
+    "equal", "erf", "exp", "expm1", "flatten", "flip", "floor", "gather", "ge", "gt",
+    "index_select", "isfinite", "isinf", "isnan", "le", "log", "log1p", "log_softmax",
+    "logsumexp", "lt", "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum",
+    "mm", "movedim", "mul", "mv", "narrow", "ne", "neg", "norm", "numel", "permute", "pow",
+    "prod", "reciprocal", "relu", "reshape", "round", "rsqrt", "sigmoid", "sign", "sin",
+    "softmax", "sort", "split", "sqrt", "square", "squeeze", "std", "sub", "sum", "tanh",
+    "topk", "transpose", "unbind", "unsqueeze", "var",
 ]  # fmt: skip
 
 
