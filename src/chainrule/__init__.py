@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import builtins
 import difflib
+import importlib
 from typing import Any
 
 from chainrule import autograd, backprop, func, inspect, nn, optim, step
@@ -148,6 +149,7 @@ from chainrule.functions import (
     unsqueeze,
     var,
 )
+from chainrule.gradcheck import gradcheck
 from chainrule.graph import Graph
 from chainrule.inspect import explain
 from chainrule.random import (
@@ -241,6 +243,7 @@ __all__ = [
     "ge",
     "get_num_threads",
     "get_state",
+    "gradcheck",
     "graph",
     "gt",
     "index_select",
@@ -366,9 +369,25 @@ class cuda:  # noqa: N801
         synchronize()
 
 
+# Loaded when they are first asked for, since they need more than NumPy, or are for few.
+_LATER = {
+    "data": "chainrule.data",
+    "models": "chainrule.models",
+    "train": "chainrule.train",
+    "History": "chainrule.train",
+    "Trainer": "chainrule.train",
+    "load": "chainrule.train",
+    "open_run": "chainrule.train",
+    "save": "chainrule.train",
+}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        module = importlib.import_module(_LATER[name])
+        return module if _LATER[name] == f"chainrule.{name}" else getattr(module, name)
     if name.startswith("__"):
         raise AttributeError(name)
-    nearest = difflib.get_close_matches(name, __all__, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(name, [*__all__, *_LATER], n=1, cutoff=0.5)
     hint = f"; nearest {nearest[0]}" if nearest else ""
     raise NameNotFoundError(f"chainrule has no {name}{hint}")

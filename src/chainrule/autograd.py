@@ -11,8 +11,9 @@ from chainrule.backprop import grad
 from chainrule.dtypes import DType
 from chainrule.errors import GradientError, message
 from chainrule.ops.op import Op
+from chainrule.recording import no_grad
 from chainrule.storage import recorder
-from chainrule.tensor import Tensor, no_grad
+from chainrule.tensor import Tensor
 
 __all__ = ["Function", "grad"]
 

@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 
 from chainrule import backprop
+from chainrule.creation import stack
 from chainrule.errors import GradientError, UsageError, message
 from chainrule.graph import type_text
-from chainrule.tensor import Tensor, enable_grad, tensor
+from chainrule.recording import enable_grad
+from chainrule.tensor import Tensor, tensor
 
 __all__ = ["Comparison", "Report", "gradcheck"]
 
@@ -219,7 +221,8 @@ class _Check:
             self.weights = [self.rng.uniform(0.5, 1.5, v.shape) for v in values]
         at = dict(zip([f"x{i}" for i in positions], [fresh[i] for i in positions], strict=True))
         at |= {n: v.parameter for n, v in self.variables.items() if isinstance(v, _Parameter)}
-        scalar = sum(((y * tensor(w)).sum() for y, w in zip(outputs, self.weights, strict=True)))
+        weighted = [(y * tensor(w)).sum() for y, w in zip(outputs, self.weights, strict=True)]
+        scalar = stack(weighted).sum()
         bars = backprop.grad(scalar, list(at.values()), allow_unused=True)
         signals = {
             name: np.zeros(x.shape) if bar is None else bar.numpy().copy()

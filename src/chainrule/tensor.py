@@ -29,28 +29,10 @@ from chainrule.operators import Operators
 from chainrule.ops import elementwise, leaf
 from chainrule.ops.movement import concatenate
 from chainrule.path import Step
-from chainrule.recording import (
-    enable_grad,
-    is_grad_enabled,
-    no_grad,
-    scope,
-    set_grad_enabled,
-    synchronize,
-)
 from chainrule.storage import FAILED, Recorded, Storage, recorder
 from chainrule.views import Views
 
-__all__ = [
-    "Device",
-    "Tensor",
-    "enable_grad",
-    "is_grad_enabled",
-    "no_grad",
-    "scope",
-    "set_grad_enabled",
-    "synchronize",
-    "tensor",
-]
+__all__ = ["Tensor", "tensor"]
 
 
 class Snapshot(np.ndarray):

@@ -6,6 +6,7 @@ error and no traceback; ``CHAINRULE_TRACEBACK=1`` shows it.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sys
@@ -74,7 +75,7 @@ def _welcome() -> None:
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # no terminal is too old for a message
     try:
         click_command = typer.main.get_command(app)
@@ -97,9 +98,10 @@ def _failed(error: Exception) -> int:
     if isinstance(error, ChainruleError):
         _complain(str(error))
         return 2 if isinstance(error, UsageError) else 1
-    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's: wrong use
-        _complain(f"chainrule: {error.format_message()}")
-        return int(error.exit_code)
+    tell = getattr(error, "format_message", None)
+    if tell is not None:  # typer's: wrong use
+        _complain(f"chainrule: {tell()}")
+        return int(getattr(error, "exit_code", 2))
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         _complain(f"chainrule: {where}{error.strerror or error}.")

@@ -13,7 +13,8 @@ from chainrule.cli.output import can_print_blocks, command, say, say_json
 from chainrule.cli.paint import paint
 from chainrule.data import digits, from_spec, prepare_picture
 from chainrule.errors import UsageError, message
-from chainrule.tensor import no_grad, tensor
+from chainrule.recording import no_grad
+from chainrule.tensor import tensor
 from chainrule.train.checkpoint import load_checkpoint
 from chainrule.train.runs import open_run
 

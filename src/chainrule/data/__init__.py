@@ -5,6 +5,7 @@
 """
 
 from chainrule.data.digits import digits
+from chainrule.data.loader import DataLoader, TensorDataset
 from chainrule.data.picture import PreparedPicture, prepare_picture
 from chainrule.data.strokes import rasterise
 from chainrule.data.transforms import (
@@ -22,6 +23,8 @@ from chainrule.data.transforms import (
 
 __all__ = [
     "digits",
+    "TensorDataset",
+    "DataLoader",
     "rasterise",
     "Transform",
     "RandomTransform",

@@ -41,7 +41,7 @@ def _points(stroke: object, number: int) -> np.ndarray:
     try:
         points = np.asarray(stroke, np.float64)
     except (TypeError, ValueError):
-        points = np.empty(0)
+        points = np.empty((0, 0))
     if points.ndim != 2 or points.shape[1] != 2 or not len(points) or not np.isfinite(points).all():
         got = f"stroke {number} = {stroke!r:.40}"
         raise DataError(message("strokes", got, "a list of points (x, y), each a finite number"))

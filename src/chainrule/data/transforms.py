@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from math import log
 from typing import Any, Protocol
 
 import numpy as np
@@ -192,8 +193,8 @@ class RandomAffine(RandomTransform):
         n, _, height, width = images.shape
         angle = np.radians(rng.uniform(-self.degrees, self.degrees, n))
         slant = np.tan(np.radians(rng.uniform(-self.shear, self.shear, n)))
-        tall = np.exp(rng.uniform(*np.log(self.scale), n))
-        wide = tall * np.exp(rng.uniform(*np.log(self.stretch), n))
+        tall = np.exp(rng.uniform(log(self.scale[0]), log(self.scale[1]), n))
+        wide = tall * np.exp(rng.uniform(log(self.stretch[0]), log(self.stretch[1]), n))
         dx = rng.uniform(-self.shift, self.shift, n)
         dy = rng.uniform(-self.shift, self.shift, n)
 
@@ -279,7 +280,7 @@ def from_spec(spec: dict[str, Any]) -> Transform:
     """
     try:
         fields = dict(spec)
-        kind = _KINDS[fields.pop("name")]
+        kind: Any = _KINDS[fields.pop("name")]
         if kind is Compose:
             return Compose(tuple(from_spec(inner) for inner in fields["transforms"]))
         return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})

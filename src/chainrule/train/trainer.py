@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import UsageError, message
-from chainrule.tensor import Tensor, no_grad
+from chainrule.recording import no_grad
+from chainrule.tensor import Tensor
 from chainrule.train.callbacks import Callback
 
 __all__ = ["History", "Trainer"]
