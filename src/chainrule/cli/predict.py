@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 from rich.text import Text
 
-from chainrule import models
 from chainrule.cli.output import can_print_blocks, command, say, say_json
 from chainrule.cli.paint import paint
-from chainrule.data import digits, from_spec, prepare_picture
 from chainrule.errors import UsageError, message
-from chainrule.recording import no_grad
-from chainrule.tensor import tensor
-from chainrule.train.checkpoint import load_checkpoint
-from chainrule.train.runs import open_run
+from chainrule.train.reader import PictureReader
 
 HELP = """Let a trained network read a picture, and show what it sees.
 
@@ -42,42 +37,20 @@ def run(
     """Predict."""
     if picture is not None and sample is not None:
         raise UsageError(message("predict", f"{picture} and --sample", "one of the two"))
-    chosen = open_run(name)
-    checkpoint = chosen.read_checkpoint()
-    if checkpoint.get("data") != "digits":
-        got = f"{chosen}, trained on {checkpoint.get('data')}"
-        raise UsageError(message("predict", got, "a network that reads pictures"))
-    transforms: Any = from_spec(checkpoint["transforms"])
+    reader = PictureReader(name)
     if picture is not None:
-        seen, label = prepare_picture(picture, transforms, "digits").input, None
+        seen, label = reader.prepare(picture), None
     else:
-        seen, label = _sample(sample or 0, transforms)
-    model = models.build(checkpoint["name"], **checkpoint["config"])
-    load_checkpoint(chosen.checkpoint, model)
-    probabilities = _probabilities(model.eval(), seen)
+        seen, label = reader.sample(sample or 0)
+    probabilities = reader.probabilities(seen)[0]
     if json:
         answer = {"answer": int(probabilities.argmax()), "probabilities": probabilities.tolist()}
         say_json(answer | ({} if label is None else {"label": label}))
         return
     what = picture if picture is not None else f"test digit {sample or 0}, labelled {label}"
-    _show(f"{what}, as {chosen} sees it", seen[0, 0], probabilities)
+    _show(f"{what}, as {reader.run} sees it", seen[0, 0], probabilities)
     if picture is None and sample is None:
         say(f"\n{command()} predict {name} --sample 7 takes another, PICTURE.png your own")
-
-
-def _sample(number: int, transforms: Any) -> tuple[np.ndarray, int]:
-    images, labels = digits("test")
-    if not 0 <= number < len(labels):
-        got, needs = f"--sample {number}", f"a number from 0 to {len(labels) - 1}"
-        raise UsageError(message("predict", got, needs))
-    return transforms.deterministic()(images[number][None, None]), int(labels[number])
-
-
-def _probabilities(model: Any, seen: np.ndarray) -> np.ndarray:
-    with no_grad():
-        scores = model(tensor(seen)).numpy()[0].astype(np.float64)
-    odds = np.exp(scores - scores.max())
-    return odds / odds.sum()
 
 
 def _show(title: str, image: np.ndarray, probabilities: np.ndarray) -> None:
