@@ -1,4 +1,4 @@
-"""Transforms: geometry checked by SciPy and by hand, spec round trips, equal bits from equal draws."""
+"""Transforms: geometry against SciPy and by hand, spec round trips, equal bits for equal draws."""
 
 import json
 
