@@ -17,7 +17,7 @@ import difflib
 import importlib
 from typing import Any
 
-from chainrule import autograd, backprop, func, inspect, nn, optim, step
+from chainrule import autograd, backprop, func, nn, optim, step
 from chainrule.creation import (
     arange,
     as_tensor,
@@ -151,7 +151,6 @@ from chainrule.functions import (
 )
 from chainrule.gradcheck import gradcheck
 from chainrule.graph import Graph
-from chainrule.inspect import explain
 from chainrule.random import (
     get_state,
     initial_seed,
@@ -226,7 +225,6 @@ __all__ = [
     "equal",
     "erf",
     "exp",
-    "explain",
     "expm1",
     "eye",
     "flatten",
@@ -248,7 +246,6 @@ __all__ = [
     "gt",
     "index_select",
     "initial_seed",
-    "inspect",
     "int",
     "int32",
     "int64",
@@ -372,8 +369,10 @@ class cuda:  # noqa: N801
 # Loaded when they are first asked for, since they need more than NumPy, or are for few.
 _LATER = {
     "data": "chainrule.data",
+    "inspect": "chainrule.inspect",
     "models": "chainrule.models",
     "train": "chainrule.train",
+    "explain": "chainrule.inspect",
     "History": "chainrule.train",
     "Trainer": "chainrule.train",
     "load": "chainrule.train",

@@ -48,22 +48,32 @@ class _Step:
 
     def twin(self, node: Recorded) -> Node:
         """The plain node of a recorded one."""
-        twin = self.twins.get(node)
-        if twin is None:
-            inputs = tuple(self.twin(source) for source in node.inputs)  # type: ignore[arg-type]
+        for source in self._untold(node):
             twin = Node(
-                node.op,
-                inputs,
-                node.meta,
-                node.shape,
-                node.dtype,
-                name=node.name,
-                scope=node.scope,
-                line=node.line,
+                source.op,
+                tuple(self.twins[deeper] for deeper in source.inputs),
+                source.meta,
+                source.shape,
+                source.dtype,
+                name=source.name,
+                scope=source.scope,
+                line=source.line,
             )
-            self.twins[node] = twin
+            self.twins[source] = twin
             self.order.append(twin)
-        return twin
+        return self.twins[node]
+
+    def _untold(self, node: Recorded) -> list[Recorded]:
+        """The node and what it depends on, as far as they have no twin yet, inputs first."""
+        if node in self.twins:
+            return []
+        found, stack = {node}, [node]
+        while stack:
+            for source in stack.pop().inputs:
+                if source not in self.twins and source not in found:
+                    found.add(source)
+                    stack.append(source)
+        return sorted(found, key=lambda found: found.sequence)
 
     def hold(self, node: Recorded) -> None:
         twin = self.twin(node)

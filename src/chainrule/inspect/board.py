@@ -231,9 +231,9 @@ class Board:
         return scaled and op in ("sum", *power)
 
     def _size(self, node: Any) -> int:
-        """How many names its formula has."""
+        """How many names and numbers its formula has."""
         if node in self.of or not self.inputs[node]:
-            return int(node.op is not leaf.number)
+            return 1
         return sum(self._size(part) for part in self.inputs[node])
 
     # ------------------------------------------------------------ what a row says
