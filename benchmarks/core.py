@@ -58,7 +58,7 @@ def train(seed: int, folder: Path) -> dict:
     command = [sys.executable, "-m", "chainrule", "train", "lenet", "--seed", str(seed), "--json"]
     out = folder / f"lenet-{seed}"
     done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout)
 
 
 def drawings_right(reader: PictureReader) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 A block is a fence under a comment that says where its text comes from:
 
     <!-- file: examples/quickstart.py -->      the file, as it is
-    <!-- run: chainrule explain logistic -->   what the command prints (``python`` and ``chainrule`` are ours)
+    <!-- run: chainrule explain logistic -->   what the command prints
 
 Exit code 1 with a diff if ``--check`` finds a block that differs.
 """

@@ -92,6 +92,8 @@ def install(requirement):
     UNFINISHED.unlink()
     if pip.returncode != 0:
         sys.exit("pip could not install this (is the machine offline?): see .venv/setup.log.")
+    # pip compiles what it installs, but for an editable package: its first start would be slow.
+    subprocess.run([PYTHON, "-I", "-m", "compileall", "-q", str(Path(ROOT, "src"))])
 
 
 def take_turns(file):

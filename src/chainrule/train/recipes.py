@@ -8,6 +8,7 @@ from typing import Any
 
 from chainrule import nn, optim
 from chainrule.data import (
+    CentreByMass,
     Compose,
     RandomAffine,
     RandomElastic,
@@ -48,6 +49,10 @@ def warm_up_and_cosine(progress: float) -> float:
     return 0.5 + 0.5 * cos(pi * (progress - 0.1) / 0.9)
 
 
+def _nesterov(parameters: Any, lr: float) -> Any:
+    return optim.SGD(parameters, lr=lr, momentum=0.9, nesterov=True, weight_decay=2e-3)
+
+
 def _adam(parameters: Any, lr: float) -> Any:
     return optim.Adam(parameters, lr=lr)
 
@@ -60,20 +65,21 @@ RECIPES = {
         transforms=Compose(
             (
                 Scale(16),
-                Upsample(28),
-                RandomAffine(10, shift=2, scale=(0.85, 1.15), stretch=(0.85, 1.15), shear=12),
-                RandomElastic(2),
-                RandomStrokeWidth(thin=0.3, thick=0.3),
+                Upsample(28, border=2),
+                CentreByMass(),
+                RandomElastic(shift=4, knots=4),
+                RandomAffine(degrees=15, shift=2, scale=(0.75, 1.2), stretch=(0.7, 1.4), shear=20),
+                RandomStrokeWidth(thin=0.8, thick=0.8),
             )
         ),
         loss=nn.CrossEntropyLoss(),
-        optimizer=_adam,
-        lr=0.003,
+        optimizer=_nesterov,
+        lr=0.05,
         schedule=warm_up_and_cosine,
-        epochs=20,
+        epochs=30,
         batch_size=32,
         parameters=61_706,
-        time="20 s",
+        time="30 s",
     ),
     "xor": Recipe(
         model="xor",
