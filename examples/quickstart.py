@@ -6,7 +6,7 @@ x = cr.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 t = cr.tensor([[0.0], [1.0], [1.0], [0.0]])
 model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1), nn.Sigmoid())
 optimizer = cr.optim.Adam(model.parameters(), lr=0.05)
-for step in range(300):
+for _ in range(300):
     optimizer.zero_grad()
     loss = nn.functional.binary_cross_entropy(model(x), t)
     loss.backward()
