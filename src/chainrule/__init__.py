@@ -13,7 +13,6 @@ tensor(-0.75)
 from __future__ import annotations
 
 import builtins
-import difflib
 import importlib
 from typing import Any
 
@@ -63,6 +62,7 @@ from chainrule.errors import (
     ReadOnlyError,
     ShapeError,
     UsageError,
+    not_found,
 )
 from chainrule.functions import (
     abs,
@@ -385,8 +385,4 @@ def __getattr__(name: str) -> Any:
     if name in _LATER:
         module = importlib.import_module(_LATER[name])
         return module if _LATER[name] == f"chainrule.{name}" else getattr(module, name)
-    if name.startswith("__"):
-        raise AttributeError(name)
-    nearest = difflib.get_close_matches(name, [*__all__, *_LATER], n=1, cutoff=0.5)
-    hint = f"; nearest {nearest[0]}" if nearest else ""
-    raise NameNotFoundError(f"chainrule has no {name}{hint}")
+    raise not_found("chainrule", name, [*__all__, *_LATER])

@@ -303,7 +303,10 @@ def _moved(node: Recorded, read: Recorded) -> str:
     name = read.name or f"a leaf {read.type}"
     got = f"{name}, changed in place since {node.op.name} used it at {node.where}"
     remedy = "Call backward() before the update, or update a copy"
-    return message("backward", got, "the value of then", line=read.where, remedy=remedy)
+    assert read.leaf is not None
+    handle = read.leaf.handle()
+    line = "" if handle is None else handle._storage.node.where
+    return message("backward", got, "the value of then", line=line, remedy=remedy)
 
 
 Tensor._send_back = staticmethod(_backward)

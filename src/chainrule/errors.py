@@ -10,6 +10,10 @@ that a Python programmer expects (``ShapeError`` is a ``ValueError``), so handle
 
 from __future__ import annotations
 
+import difflib
+import re
+from collections.abc import Iterable
+
 __all__ = [
     "ChainruleError",
     "CheckpointError",
@@ -24,7 +28,9 @@ __all__ = [
     "ReadOnlyError",
     "ShapeError",
     "UsageError",
+    "located",
     "message",
+    "not_found",
 ]
 
 
@@ -47,6 +53,26 @@ def message(
         if sentence:
             text = f"{text.rstrip('.')}. {sentence}"
     return text if text.endswith((".", "?", "!")) else text + "."
+
+
+_FIRST_SENTENCE = re.compile(r"^\[(?P<where>[^\]]*)\] (?P<claim>.*?)\.(?= |$)")
+
+
+def located(error: Exception, scope: str, line: str) -> Exception:
+    """The error again with a scope and a line in its text, without frames that keep arrays alive.
+
+    >>> located(ShapeError("[add] got [2] and [3], needs equal sizes."), "fc1", "net.py:7").args[0]
+    '[fc1/add] got [2] and [3], needs equal sizes (net.py:7).'
+    """
+    text = str(error)
+    if line and line not in text:
+        where = f"{scope}/" if scope else ""
+        text = _FIRST_SENTENCE.sub(rf"[{where}\g<where>] \g<claim> ({line}).", text)
+        text = text if line in text else f"[{scope or 'program'}] {text} ({line})."
+    try:
+        return type(error)(text)
+    except Exception:  # an exception class that is made in another way
+        return error.with_traceback(None)
 
 
 class ChainruleError(Exception):
@@ -102,6 +128,19 @@ class NameNotFoundError(ChainruleError, AttributeError):
 
     Fails: ``cr.nn.Conv2D``.  Mended: ``cr.nn.Conv2d``.
     """
+
+
+def not_found(module: str, name: str, names: Iterable[str]) -> AttributeError:
+    """The error for a name that a module does not have, with the nearest one that it has.
+
+    >>> not_found("chainrule.nn", "Conv2D", ["Conv2d", "Linear"]).args[0]
+    'chainrule.nn has no Conv2D; nearest Conv2d'
+    """
+    if name.startswith("__"):  # Python asks for these itself
+        return AttributeError(name)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"; nearest {nearest[0]}" if nearest else ""
+    return NameNotFoundError(f"{module} has no {name}{hint}")
 
 
 class DeviceError(ChainruleError, RuntimeError):

@@ -12,7 +12,7 @@ from chainrule.errors import ShapeError, message
 from chainrule.ops import elementwise as e
 from chainrule.ops import leaf, movement
 from chainrule.ops.op import Op
-from chainrule.storage import Recorded, recorder
+from chainrule.storage import Recorded, line_text, recorder, user_line
 
 __all__ = [
     "NUMBERS",
@@ -55,7 +55,12 @@ def broadcast_shapes(where: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     except ValueError:
         got = " and ".join(str(list(shape)).replace(" ", "") for shape in shapes)
         raise ShapeError(
-            message(where, f"shapes {got}", "equal sizes, or 1, from the last axis backwards")
+            message(
+                where,
+                f"shapes {got}",
+                "equal sizes, or 1, from the last axis backwards",
+                line=line_text(user_line()),
+            )
         ) from None
 
 

@@ -30,7 +30,7 @@ from chainrule.ops import index as i
 from chainrule.ops import logic, reduce
 from chainrule.ops.linear import matmul
 from chainrule.ops.op import Op
-from chainrule.storage import recorder
+from chainrule.storage import line_text, recorder, user_line
 
 if TYPE_CHECKING:
     from chainrule.tensor import Tensor
@@ -490,9 +490,9 @@ def _matmul(a: Any, b: Any) -> Tensor:
     if a.shape[-1] != b.shape[-2]:
         types = f"{type_text(a.shape, a.dtype)} @ {type_text(b.shape, b.dtype)}"
         remedy = "Transpose one of them" if a.shape[-1] == b.shape[-1] else ""
-        raise ShapeError(
-            message("matmul", types, f"{a.shape[-1]} rows on the right", remedy=remedy)
-        )
+        needs = f"{a.shape[-1]} rows on the right"
+        line = line_text(user_line())
+        raise ShapeError(message("matmul", types, needs, line=line, remedy=remedy))
     if a.dtype is not b.dtype:
         got = f"{a.dtype.name} @ {b.dtype.name}"
         raise DtypeError(message("matmul", got, "one number type", remedy=".to(dtype) casts"))

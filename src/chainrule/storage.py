@@ -29,7 +29,7 @@ from weakref import ref
 
 import numpy as np
 
-from chainrule.errors import FailedError, GraphError
+from chainrule.errors import ChainruleError, FailedError, GraphError, located
 from chainrule.graph import Line, Node
 from chainrule.ops.op import Op
 
@@ -371,7 +371,10 @@ class Recorder:
         """Record ``op(*inputs, **meta)``. Nothing is computed."""
         if len(self._pending) >= self._limit or self._new_bytes >= PENDING_BYTES_LIMIT:
             self._relieve()
-        shape, dtype = op.infer(*inputs, **meta)
+        try:
+            shape, dtype = op.infer(*inputs, **meta)
+        except ChainruleError as error:
+            raise located(error, self.scope, line_text(self.line or user_line())) from None
         node = self._node(op, inputs, meta, shape, dtype)
         needs_grad = False
         for source in inputs:

@@ -5,10 +5,9 @@ One theme per file: each layer stands beside its function.
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
-from chainrule.errors import NameNotFoundError
+from chainrule.errors import not_found
 from chainrule.nn import functional, init
 from chainrule.nn.activation import (
     ELU,
@@ -109,8 +108,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
-    nearest = difflib.get_close_matches(name, __all__, n=1, cutoff=0.5)
-    hint = f"; nearest {nearest[0]}" if nearest else ""
-    raise NameNotFoundError(f"chainrule.nn has no {name}{hint}")
+    raise not_found("chainrule.nn", name, __all__)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from chainrule.errors import not_found
 from chainrule.optim import lr_scheduler
 from chainrule.optim.adam import Adam, AdamW
 from chainrule.optim.optimizer import Optimizer
 from chainrule.optim.sgd import SGD
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "lr_scheduler"]
+
+
+def __getattr__(name: str) -> Any:
+    raise not_found("chainrule.optim", name, __all__)

@@ -7,11 +7,11 @@ op whose NumPy loops may round differently for other strides gets C-contiguous i
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 
+from chainrule.errors import located
 from chainrule.run.blas import one_thread
 
 __all__ = ["run"]
@@ -27,7 +27,7 @@ def run(program: Any) -> None:
         try:
             node.op.check(*program.arguments(node), **node.meta)
         except Exception as error:
-            program.fail(node, located(error, node))
+            program.fail(node, located(error, node.scope, node.where))
     with one_thread(), np.errstate(all="ignore"):  # NaN propagates, it is no warning
         for node in program.nodes:
             if node.failure is not None:
@@ -38,7 +38,7 @@ def run(program: Any) -> None:
             try:
                 value = _compute(program, node, values)
             except Exception as error:
-                program.fail(node, located(error, node))
+                program.fail(node, located(error, node.scope, node.where))
             else:
                 values = None  # the inputs may be freed now
                 program.finish(node, value)
@@ -55,19 +55,3 @@ def _compute(program: Any, node: Any, values: list[np.ndarray]) -> np.ndarray:
         values = [np.ascontiguousarray(value) if value.ndim else value for value in values]
     op.check(*values, **node.meta)
     return np.asarray(op.reference(*values, **node.meta))  # NumPy makes scalars of 0-d results
-
-
-_FIRST_SENTENCE = re.compile(r"^\[(?P<where>[^\]]*)\] (?P<claim>.*?)\.(?= |$)")
-
-
-def located(error: Exception, node: Any) -> Exception:
-    """The error with the scope and the line of its node: ``[fc1/matmul] got … (net.py:7).``"""
-    text = str(error)
-    if node.where and node.where not in text:
-        where = f"{node.scope}/" if node.scope else ""
-        text, known = _FIRST_SENTENCE.subn(rf"[{where}\g<where>] \g<claim> ({node.where}).", text)
-        text = text if known else f"[{where}{node.op.name}] {text} ({node.where})."
-    try:
-        return type(error)(text)  # without the frames, which would keep the arrays alive
-    except Exception:  # an exception class that is made in another way
-        return error.with_traceback(None)
