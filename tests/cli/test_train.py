@@ -10,6 +10,7 @@ import pytest
 
 from chainrule.cli import main
 from chainrule.train.checkpoint import load
+from chainrule.train.recipes import RECIPES
 
 
 @pytest.fixture(autouse=True)
@@ -123,5 +124,6 @@ def test_ctrl_c_keeps_the_last_checkpoint():
         out, error = process.communicate()
     assert process.returncode == 130
     assert error == ""
-    assert "interrupted in epoch 2 of 20; runs/lenet-001 keeps epoch 1\n" in out
+    epochs = RECIPES["lenet"].epochs
+    assert f"interrupted in epoch 2 of {epochs}; runs/lenet-001 keeps epoch 1\n" in out
     assert load("runs/lenet-001/last.safetensors")["epoch"] == 1

@@ -270,7 +270,7 @@ def _strip_of_ten() -> list[Any]:
     return side_by_side([paint(image[:, 1:] / 16) for image in first])
 
 
-def _mistakes_line(mistakes: list[dict[str, int]], width: int = 70) -> str:
+def _mistakes_line(mistakes: list[dict[str, int]], width: int = 66) -> str:
     """The mistakes as label→answer, with the sample's number, as many as fit."""
     line = "mistakes (label→answer):"
     for count, mistake in enumerate(mistakes):
