@@ -394,17 +394,19 @@ def bad_index(x):
 
 
 def test_a_bad_index_leaves_state_at_its_last_values():
-    state, other = cr.zeros(3), cr.zeros(3)
+    state, other, early = cr.zeros(3), cr.zeros(3), cr.zeros(3)
     state += 1
     cr.synchronize()
+    early += 7
+    bad = bad_index(state)
     state += 10
     other[0] = 5
-    bad = bad_index(state)
     dependent, independent = bad * 2, other * 3
     with pytest.raises(cr.IndexRangeError, match="index 99"):
         dependent.item()
     assert state.tolist() == [1, 1, 1]
     assert other.tolist() == [0, 0, 0]
+    assert early.tolist() == [7, 7, 7]  # written before what failed: as if somebody had looked
     assert independent.tolist() == [15, 0, 0]
     for reading in (lambda: dependent.item(), lambda: bad.numpy(), lambda: bad + 1):
         with pytest.raises(cr.FailedError, match="index 99"):
@@ -418,16 +420,38 @@ def test_a_failure_inside_in_place_writes_is_undone():
     x = cr.zeros(4)
     x[0] = 1
     before = x.numpy().copy()
+    bad = bad_index(cr.zeros(3))
     x[1] = 2
     view = x[1:]
     x[2] = 3
-    bad = bad_index(x)
     with pytest.raises(cr.IndexRangeError):
         bad.item()
     np.testing.assert_array_equal(x.numpy(), before)
     np.testing.assert_array_equal(view.numpy(), before[1:])
     x[3] = 4
     assert x.tolist() == [1, 0, 0, 4]
+
+
+@pytest.mark.parametrize("look", [False, True])
+def test_what_was_written_before_a_failure_stays_looked_at_or_not(look):
+    memory = cr.zeros(5)
+    for i in range(5):
+        memory[i] = cr.tensor(float(i)) * 2
+        if look:
+            memory.tolist()
+    with pytest.raises(cr.IndexRangeError):
+        bad_index(cr.zeros(3)).item()
+    assert memory.tolist() == [0, 2, 4, 6, 8]
+
+
+def test_a_failed_backward_leaves_the_gradient_that_was_there():
+    w = cr.ones(3, requires_grad=True)
+    (w * 2).sum().backward()  # nobody looks: still pending when the next one fails
+    with pytest.raises(cr.IndexRangeError):
+        bad_index(w * 5).sum().backward()
+    assert w.grad.tolist() == [2, 2, 2]
+    (w * 3).sum().backward()
+    assert w.grad.tolist() == [5, 5, 5]
 
 
 def test_the_line_of_the_bad_label_is_named():

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
+from math import inf
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -163,7 +164,7 @@ class Storage:
     def __init__(self, node: Recorded) -> None:
         self.node = node
         self.version = 0
-        self.committed: Recorded | None = None  # the last computed value, while a write is pending
+        self.committed: Recorded | None = None  # what a failure of pending writes returns to
         node.holders += 1
 
     __del__ = Hold.__del__
@@ -171,7 +172,7 @@ class Storage:
     def write(self, node: Recorded) -> None:
         """Give the storage a new value. The old one stays until the new one is computed."""
         old = self.node
-        if self.committed is None and old.state == COMPUTED:
+        if self.committed is None and old.state != FAILED:
             self.committed = old
         self._bind(node)
         if node.state == PENDING:
@@ -180,10 +181,17 @@ class Storage:
             self.committed = None
 
     def roll_back(self) -> None:
-        """Return to the last computed value, after a failure."""
-        if self.committed is not None:
+        """Return to the value before the pending writes, after a failure."""
+        if self.committed is not None and self.committed.state == COMPUTED:
             self._bind(self.committed)
-            self.committed = None
+        self.committed = None
+
+    def return_to(self, node: Recorded) -> None:
+        """Take back what was written since ``node`` was the value, before anything is computed."""
+        if self.node is not node:
+            self._bind(node)
+            if node is self.committed:
+                self.committed = None
 
     def _bind(self, node: Recorded) -> None:
         node.holders += 1
@@ -230,6 +238,7 @@ class Program:
         self.nodes = nodes
         self.committed = kept  # values that a failure returns to: overwritten only with an undo
         self.failure: BaseException | None = None
+        self.failed_at = inf  # where in the order of recording the first failure is
         self._undo: list[tuple[np.ndarray, Any, np.ndarray]] = []
         self._spared: set[Recorded] = set()
         self._readers: dict[Recorded, int] = {}
@@ -317,19 +326,29 @@ class Program:
         """The node could not be computed; what depends on it will fail with the same message."""
         node.state, node.failure = FAILED, error
         self.failure = self.failure or error
+        self.failed_at = min(self.failed_at, node.sequence)
 
     def abandon(self, error: BaseException) -> None:
         """Nothing more will be computed (Ctrl-C)."""
-        self.failure = error
+        self.failure, self.failed_at = error, -inf
+        told = error if str(error) else type(error)("Interrupted before it was computed.")
         for node in self.nodes:
             if node.state == PENDING:
-                node.state, node.failure = FAILED, error
+                node.state, node.failure = FAILED, told
 
-    def undo(self) -> None:
-        """Bring back what was overwritten; values made of it meanwhile keep their numbers."""
+    def stands(self, node: Recorded) -> bool:
+        """Whether a write stays although the program failed: it was done before the failure."""
+        return node.state == COMPUTED and node.sequence < self.failed_at
+
+    def undo(self, standing: set[int]) -> None:
+        """Bring back what was overwritten; values made of it meanwhile keep their numbers.
+
+        ``standing`` has the identities of the arrays whose new contents stay.
+        """
         for node in self.nodes:
             if node.state == FAILED:
                 node.let_go()
+        self._undo = [entry for entry in self._undo if id(entry[0]) not in standing]
         touched = {id(array) for array, _, _ in self._undo}
         for node in self.nodes:
             value = node.value
@@ -343,7 +362,7 @@ class Recorder:
     """One thread's recording state (``no_grad``, scopes) and its pending work."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = _lock
         self.grad_enabled = True
         self.scope = ""
         self.depth = 0  # of Module calls
@@ -447,13 +466,17 @@ class Recorder:
                 raise again(failure)
 
     def _settle(self, program: Program, writes: list[Storage]) -> bool:
-        """Commit the writes to state together, or take them all back: True if there were any."""
+        """Commit the writes to state, or take back those that a failure precedes: True if any.
+
+        What was written before the operation that failed stays, as it would have without laziness.
+        """
         taken_back = False
         if program.failure is not None:
-            program.undo()
+            standing = [s for s in writes if program.stands(s.node)]
+            program.undo({id(storage.node.value) for storage in standing})
         for storage in writes:
             committed = storage.committed
-            if program.failure is not None:
+            if program.failure is not None and not program.stands(storage.node):
                 taken_back |= committed is not None
                 storage.roll_back()
             storage.committed = None
@@ -521,6 +544,10 @@ def _pending_ancestors(roots: Iterable[Recorded]) -> set[Recorded]:
 
 
 _sequence = count()  # of all threads together: inputs come before their readers
+
+
+# One lock for all recorders: who waits for another thread may hold work that it waits for.
+_lock = threading.RLock()
 
 
 class _Threads(threading.local):

@@ -403,3 +403,29 @@ def test_full_backward_hook():
     (theirs(b) ** 2).sum().backward()
     for mine, their in zip(seen["ours"], seen["theirs"], strict=True):
         np.testing.assert_allclose(mine, their, **TOLERANCE)
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0, 0.3])
+@pytest.mark.parametrize("logit", [-200.0, -40.0, -3.0, 0.0, 3.0, 17.0, 40.0, 200.0])
+def test_binary_cross_entropy_of_a_saturated_sigmoid(logit, target):
+    import torch
+
+    x = cr.tensor([logit], requires_grad=True)
+    x_torch = torch.tensor([logit], requires_grad=True)
+    loss = F.binary_cross_entropy(x.sigmoid(), cr.tensor([target]))
+    expected = torch.nn.functional.binary_cross_entropy(x_torch.sigmoid(), torch.tensor([target]))
+    loss.backward()
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6, abs=1e-7)
+    assert x.grad.item() == pytest.approx(x_torch.grad.item(), rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize(("p", "target"), [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
+def test_binary_cross_entropy_at_0_and_1(p, target):
+    import torch
+
+    x = cr.tensor([p], requires_grad=True)
+    x_torch = torch.tensor([p], requires_grad=True)
+    F.binary_cross_entropy(x, cr.tensor([target])).backward()
+    torch.nn.functional.binary_cross_entropy(x_torch, torch.tensor([target])).backward()
+    assert x.grad.item() == pytest.approx(x_torch.grad.item())

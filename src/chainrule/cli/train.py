@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from shlex import quote
 from typing import Annotated, Any
 
 import numpy as np
@@ -195,7 +196,7 @@ class _Training(Callback):
             name = "last" if self.out is None else str(self.run)
             say("\nnext:")
             for text in commands:
-                say(f"  {command()} {text.replace('RUN', name)}")
+                say(f"  {command()} {text.replace('RUN', quote(name))}")
 
 
 def _bar(quiet: bool) -> Progress:

@@ -253,13 +253,24 @@ def _warn_of_softmax(x: Tensor) -> None:
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
-    """L = -(t ln p + (1 - t) ln(1 - p))      p, t: f[...] probabilities; ln is never below -100"""
+    """L = -(t ln p + (1 - t) ln(1 - p))      p, t: f[...] probabilities; ln is never below -100
+
+    p̄ = (p - t) / max(p (1 - p), 1e-12), which stays finite where a sigmoid is saturated.
+    """
     _same_shapes(input, target, "binary_cross_entropy")
-    yes, no = input.log().clamp(min=-100.0), (-input).log1p().clamp(min=-100.0)
-    loss = -(target * yes + (1 - target) * no)
+    saturated = input * (1 - input) < 1e-12
+    inside = choose(saturated, 0.5, input)  # ln has no slope at 0 that could be multiplied by 0
+    edge = input.detach()
+    steep = (input - edge) * ((edge - target.detach()) * 1e12)
+    loss = choose(saturated, _binary_entropy(edge, target) + steep, _binary_entropy(inside, target))
     if weight is not None:
         loss = loss * weight
     return _reduced(loss, reduction, "binary_cross_entropy")
+
+
+def _binary_entropy(p: Tensor, target: Tensor) -> Tensor:
+    yes, no = p.log().clamp(min=-100.0), (-p).log1p().clamp(min=-100.0)
+    return -(target * yes + (1 - target) * no)
 
 
 @public

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from chainrule.errors import CheckpointError, GradientError, UsageError, message
-from chainrule.storage import recorder, user_line
+from chainrule.storage import Storage, recorder, user_line
 from chainrule.tensor import Tensor, tensor
 
 __all__ = ["Optimizer"]
@@ -99,12 +99,17 @@ class Optimizer:
             with rec.setting(grad_enabled=True):
                 loss = closure()
         before = {p: dict(state) for p, state in self.state.items()}
+        values = [(storage, storage.node) for storage in self._storages()]
         try:
             with rec.undisturbed_work(), rec.setting(grad_enabled=False, scope=self._name):
-                self._update_all()
+                try:
+                    self._update_all()
+                except BaseException:
+                    for storage, node in values:
+                        storage.return_to(node)
+                    raise
             rec.compute()
         except BaseException:
-            self._take_back()
             self.state = before
             raise
         self._notice_missing_zero_grad()
@@ -112,13 +117,13 @@ class Optimizer:
             tape.saw_step()
         return loss
 
-    def _take_back(self) -> None:
-        """Undo the writes that are still pending: the step failed while it was recorded."""
+    def _storages(self) -> Iterator[Storage]:
+        """What a step writes to."""
         for p in self._listed():
-            p._storage.roll_back()
+            yield p._storage
             for held in self.state.get(p, {}).values():
                 if isinstance(held, Tensor):
-                    held._storage.roll_back()
+                    yield held._storage
 
     def _notice_missing_zero_grad(self) -> None:
         """One notice if the same gradient has been added to for three steps."""
