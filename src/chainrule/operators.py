@@ -297,8 +297,8 @@ class Operators(Handle):
         return y.reshape(reduce.kept(self.shape, axes)) if keepdim else y
 
     def std(self, dim: Axes = None, correction: float = 1, keepdim: bool = False) -> Tensor:
-        """The square root of ``var``."""
-        return self.var(dim, correction, keepdim).sqrt()
+        """The square root of ``var``; its error signal is 0 where all numbers are equal."""
+        return _root(self.var(dim, correction, keepdim))
 
     def amax(self, dim: Axes = None, keepdim: bool = False) -> Tensor:
         """The largest number; its error signal is shared evenly among ties."""
@@ -377,9 +377,9 @@ class Operators(Handle):
         return self - self.logsumexp(dim, keepdim=True)
 
     def norm(self, p: float = 2, dim: Axes = None, keepdim: bool = False) -> Tensor:
-        """(Σ |x|ᵖ)^(1/p); p = inf gives the largest |x|."""
+        """(Σ |x|ᵖ)^(1/p); p = inf gives the largest |x|. The error signal at x = 0 is 0 (p = 2)."""
         if p == 2:
-            return self.square().sum(dim, keepdim).sqrt()
+            return _root(self.square().sum(dim, keepdim))
         if p == 1:
             return self.abs().sum(dim, keepdim)
         if p == float("inf"):
@@ -453,6 +453,12 @@ def _reduce(op: Op, x: Any, dim: Axes, keepdim: bool) -> Tensor:
     node = recorder().record(op, (x._node,), {"axes": axes})
     y = x._of(node)
     return y.reshape(reduce.kept(x.shape, axes)) if keepdim else y
+
+
+def _root(x: Any) -> Tensor:
+    """√x with the slope 0 at 0, where that of √ is infinite and 0 · ∞ would be NaN."""
+    zero = x.eq(0)
+    return choose(zero, 0.0, choose(zero, 1.0, x).sqrt())
 
 
 def _extremum(x: Any, dim: int, keepdim: bool, sign: int = 1) -> tuple[Tensor, Tensor]:

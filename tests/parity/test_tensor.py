@@ -630,3 +630,19 @@ def test_autograd(script):
         assert (a is None) == (b is None)
         if a is not None:
             np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x.norm()", "x.norm(dim=1).sum()", "x.std(0).sum()", "x.std()", "(x - x.mean(0)).norm()"],
+)
+@pytest.mark.parametrize(
+    "values", [np.zeros((3, 2)), np.array([[1.0, 2.0], [1.0, 0.0], [1.0, 5.0]])]
+)
+def test_roots_of_nothing_have_no_slope(text, values):
+    import torch
+
+    x, t = cr.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
+    eval(text, {"x": x}).backward()
+    eval(text, {"x": t}).backward()
+    np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), rtol=1e-10, atol=1e-12)
