@@ -24,6 +24,7 @@ class Context:
     def __init__(self) -> None:
         self.saved_tensors: tuple[Tensor, ...] = ()
         self.needs_input_grad: tuple[bool, ...] = ()
+        self.is_tensor: tuple[bool, ...] = ()  # of the arguments of forward
 
     def save_for_backward(self, *tensors: Tensor) -> None:
         """Keep tensors for ``backward``, as ``saved_tensors``."""
@@ -52,13 +53,13 @@ class Custom(Op):
         bars = self.backward(self.context, y_bar)
         bars = bars if isinstance(bars, tuple) else (bars,)
         sources = inputs[:-1]
-        tensors = [index for index, is_tensor in enumerate(self.context.is_tensor) if is_tensor]  # type: ignore[attr-defined]
-        if len(bars) != len(self.context.is_tensor):  # type: ignore[attr-defined]
+        tensors = [index for index, is_tensor in enumerate(self.context.is_tensor) if is_tensor]
+        if len(bars) != len(self.context.is_tensor):
             raise GradientError(
                 message(
                     self.name,
                     f"{len(bars)} error signals from backward",
-                    f"one for each of the {len(self.context.is_tensor)} arguments of forward",  # type: ignore[attr-defined]
+                    f"one for each of the {len(self.context.is_tensor)} arguments of forward",
                     remedy="Return None for what needs none",
                 )
             )
@@ -109,7 +110,7 @@ class Function:
     def apply(cls, *args: Any) -> Tensor:
         """Call the operation; its result can be differentiated by its own backward."""
         context = Context()
-        context.is_tensor = tuple(isinstance(x, Tensor) for x in args)  # type: ignore[attr-defined]
+        context.is_tensor = tuple(isinstance(x, Tensor) for x in args)
         context.needs_input_grad = tuple(isinstance(x, Tensor) and x.requires_grad for x in args)
         with no_grad():
             result = cls.forward(context, *args)

@@ -139,8 +139,8 @@ def _pass_on(
     for index, _ in passing:
         for position in node.op.reads_of(index, len(node.inputs)):
             read = node if position < 0 else node.inputs[position]
-            if read.leaf is not None and read.leaf.moved():  # type: ignore[attr-defined]
-                raise GradientError(_moved(node, read))  # type: ignore[arg-type]
+            if read.leaf is not None and read.leaf.moved():
+                raise GradientError(_moved(node, read))
     rec = recorder()
     before = rec.scope
     rec.scope = node.scope
@@ -148,7 +148,7 @@ def _pass_on(
         bars = node.op.vjp(
             _handle(node, handles),
             signal,
-            *(_handle(source, handles) for source in node.inputs),  # type: ignore[arg-type]
+            *(_handle(source, handles) for source in node.inputs),
             **node.meta,
         )
     finally:
