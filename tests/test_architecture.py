@@ -34,6 +34,7 @@ GRADIENTS = [*TENSOR, "backprop", "func", "autograd", "gradcheck"]
 PLANS = [*MATHEMATICS, "compile"]
 NETWORKS = [*GRADIENTS, "step", "nn"]
 TRAINING = [*NETWORKS, "optim", "data", "train", "io", "models"]
+SYSTEMS = [*TRAINING, "inspect", "systems"]
 
 MAY_IMPORT = {
     "errors": [],
@@ -55,6 +56,7 @@ MAY_IMPORT = {
     "models": [*NETWORKS, "models"],
     "data": [*TENSOR, "data"],
     "train": [*TRAINING, "inspect"],
+    "systems": SYSTEMS,
     "inspect": [*NETWORKS, "inspect", "run", "compile", "models"],
     "io": [*NETWORKS, "io", "optim"],
 }

@@ -13,7 +13,7 @@ from chainrule.train.reader import PictureReader
 
 DRAWINGS = Path(__file__).parent / "data" / "drawings" / "drawings.json"
 RESULT = re.compile(
-    r"test accuracy (\d+\.\d) % \((\d+) of 360; seed 0\) +\d+\.\d s +runs/lenet-001"
+    r"test accuracy (\d+\.\d) % \((\d+) of 360\) +seed 0 +\d+\.\d s +runs/lenet-001"
 )
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from chainrule.cli import main
+from chainrule.systems import SYSTEMS
 from chainrule.train.checkpoint import load
-from chainrule.train.recipes import RECIPES
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def test_lenet_from_the_first_picture_to_the_next_command(capsys):
     assert "▀" in lines[0]
     assert lines[4] == "lenet5, 61,706 parameters, on 1,257 handwritten digits"
     assert lines[6].startswith("epoch 1/1  loss ")
-    assert " % (" in lines[8] and "of 360; seed 0)" in lines[8] and "runs/lenet-001" in lines[8]
+    assert " % (" in lines[8] and "of 360)   seed 0 " in lines[8] and "runs/lenet-001" in lines[8]
     assert lines[9].startswith("mistakes (label→answer): ")
     assert lines[-3].endswith(" predict last --sample 7")
     config = json.loads(Path("runs/lenet-001/config.json").read_text())
@@ -124,6 +124,6 @@ def test_ctrl_c_keeps_the_last_checkpoint():
         out, error = process.communicate()
     assert process.returncode == 130
     assert error == ""
-    epochs = RECIPES["lenet"].epochs
+    epochs = SYSTEMS["lenet"].recipe.epochs
     assert f"interrupted in epoch 2 of {epochs}; runs/lenet-001 keeps epoch 1\n" in out
     assert load("runs/lenet-001/last.safetensors")["epoch"] == 1

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from chainrule import models, ops, random
+from chainrule import ops, random
 from chainrule.cli.output import did_you_mean, say, say_json
+from chainrule.cli.targets import model_of, networks
 from chainrule.errors import UsageError, message
 from chainrule.gradcheck import Report, gradcheck
 from chainrule.ops.op import REGISTRY, Op
 from chainrule.tensor import tensor
-from chainrule.train.recipes import RECIPES
 
 HELP = """Check derivatives: automatic ones against differences, in float64.
 
@@ -35,7 +35,7 @@ def run(
     random.manual_seed(0)
     if what == "ops":
         agree = _all_ops(json)
-    elif what in RECIPES:
+    elif what in networks():
         agree = _tell(_network(what), json)
     elif what in REGISTRY and REGISTRY[what].differentiable:
         reports = _op(REGISTRY[what])
@@ -46,7 +46,7 @@ def run(
         why = REGISTRY[what].why_not
         raise UsageError(message("gradcheck", what, "an op that has a derivative", why=why))
     else:
-        needs, known = ", ".join(RECIPES) + ", ops, or an op", [*RECIPES, "ops", *REGISTRY]
+        needs, known = ", ".join(networks()) + ", ops, or an op", [*networks(), "ops", *REGISTRY]
         remedy = did_you_mean(what, known)
         raise UsageError(message("gradcheck", repr(what), needs, remedy=remedy))
     if not agree:
@@ -63,8 +63,7 @@ def _tell(report: Report, json: bool) -> bool:
 
 
 def _network(name: str) -> Report:
-    recipe = RECIPES[name]
-    model: Any = models.build(recipe.model, **recipe.config)
+    model = model_of(name, "gradcheck")
     x = np.random.default_rng(0).uniform(0, 1, (2, *model.input_shape))
     return gradcheck(model, x)
 

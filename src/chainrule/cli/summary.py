@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from math import prod
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from chainrule import models
-from chainrule.cli.output import did_you_mean, say, say_json
+from chainrule.cli.output import say, say_json
+from chainrule.cli.targets import model_of
 from chainrule.creation import zeros
-from chainrule.errors import UsageError, message
-from chainrule.train.recipes import RECIPES
-from chainrule.train.runs import RUNS, open_run
 
 HELP = """List a network's layers: output shape, parameters, multiply-adds.
 
@@ -31,7 +27,7 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Summarise."""
-    model = _model(name)
+    model = model_of(name, "summary")
     rows = layers(model, model.input_shape)
     total = {key: sum(row[key] for row in rows) for key in ("parameters", "multiply_adds")}
     if json:
@@ -84,15 +80,3 @@ def _multiply_adds(module: Any, output: tuple[int, ...]) -> int:
 
 def _shape(shape: Any) -> str:
     return "[N," + ",".join(map(str, shape)) + "]"
-
-
-def _model(name: str) -> Any:
-    if name in RECIPES:
-        return models.build(RECIPES[name].model, **RECIPES[name].config)
-    if name in models.MODELS and hasattr(models.build(name), "input_shape"):
-        return models.build(name)
-    if name == "last" or (RUNS / name).exists() or Path(name).exists():
-        spec = open_run(name).config["model"]
-        return models.build(spec["name"], **spec["config"])
-    needs = "a system (" + ", ".join(RECIPES) + ") or a run"
-    raise UsageError(message("summary", repr(name), needs, remedy=did_you_mean(name, RECIPES)))

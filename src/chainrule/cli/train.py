@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from shlex import quote
 from typing import Annotated, Any
@@ -15,13 +14,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 from chainrule import models, random
 from chainrule.cli.output import can_print_blocks, command, console, did_you_mean, say, say_json
 from chainrule.cli.paint import paint, side_by_side
-from chainrule.data import digits
-from chainrule.data.loader import DataLoader, TensorDataset
 from chainrule.errors import UsageError, message
+from chainrule.systems import SYSTEMS, Recipe, Report
 from chainrule.train.callbacks import Callback
 from chainrule.train.checkpoint import save_checkpoint
-from chainrule.train.metrics import accuracy
-from chainrule.train.recipes import RECIPES, Recipe
 from chainrule.train.runs import Run
 from chainrule.train.trainer import Trainer
 
@@ -54,30 +50,76 @@ def run(
     if not system:
         _list_systems(json)
         return
-    if system not in RECIPES:
-        needs, remedy = "one of " + ", ".join(RECIPES), did_you_mean(system, RECIPES)
+    if system not in SYSTEMS:
+        needs, remedy = "one of " + ", ".join(SYSTEMS), did_you_mean(system, SYSTEMS)
         raise UsageError(message("train", repr(system), needs, remedy=remedy))
     if lr is not None and not 0 < lr < float("inf"):
         raise UsageError(message("train", f"--lr {lr}", "a number above 0"))
-    recipe = RECIPES[system]
+    recipe = SYSTEMS[system].recipe
+    if recipe is None:
+        _compute(system, json)
+        return
     recipe = replace(
         recipe,
         epochs=epochs or recipe.epochs,
         lr=lr or recipe.lr,
         batch_size=batch_size or recipe.batch_size,
     )
-    _SYSTEMS[recipe.data](_Training(system, recipe, seed, out, quiet=json))
+    _train(_Training(system, recipe, seed, out, quiet=json))
 
 
 def _list_systems(json: bool) -> None:
+    recipes = {name: system.recipe for name, system in SYSTEMS.items()}
     if json:
         keys = ("data", "parameters", "epochs", "time")
-        say_json({name: {k: getattr(r, k) for k in keys} for name, r in RECIPES.items()})
+        say_json(
+            {
+                name: {"title": SYSTEMS[name].title}
+                | ({k: getattr(recipe, k) for k in keys} if recipe else {})
+                for name, recipe in recipes.items()
+            }
+        )
         return
-    say("system  data             parameters  time on two cores")
-    for name, recipe in RECIPES.items():
-        say(f"{name:6}  {recipe.data:15}  {recipe.parameters:>10,}  {recipe.time}")
+    width = max(map(len, SYSTEMS))
+    say(f"{'system':{width}}  data             parameters  time on two cores")
+    for name, recipe in recipes.items():
+        if recipe is None:
+            say(f"{name:{width}}  {SYSTEMS[name].title}")
+        else:
+            say(f"{name:{width}}  {recipe.data:15}  {recipe.parameters:>10,}  {recipe.time}")
     say(f"\n{command()} train lenet trains the first.")
+
+
+def _compute(system: str, json: bool) -> None:
+    """A system without training: its lines, and each figure beside what it must be."""
+    compute = SYSTEMS[system].compute
+    assert compute is not None
+    report = compute()
+    figures = [figure.record() for figure in report.figures]
+    if json:
+        say_json(report.result | {"figures": figures})
+    else:
+        for line in [*report.lines, "", *map(str, report.figures)]:
+            say(line)
+    if not report:
+        raise typer.Exit(1)
+
+
+def _train(training: _Training) -> None:
+    """A system with a network: the training, and what came of it."""
+    recipe = training.recipe
+    parts = recipe.parts()
+    opening = recipe.opening(parts)
+    if not training.quiet:
+        pictures = [paint(shown) for shown in opening if isinstance(shown, np.ndarray)]
+        for line in side_by_side(pictures) if pictures else []:
+            say(line)
+        for line in opening:
+            if isinstance(line, str):
+                say(line)
+    trainer = training.fit(parts.train, parts.validation, recipe.metrics)
+    training.say()
+    training.finish(recipe.report(trainer, parts))
 
 
 class _Training(Callback):
@@ -175,20 +217,22 @@ class _Training(Callback):
         self.epoch = epoch
         self.say(_epoch_line(epoch, recipe.epochs, logs))
 
-    def model_size(self) -> int:
-        """How many parameters there are."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
-
-    def finish(self, result: dict[str, Any], lines: list[str]) -> None:
+    def finish(self, report: Report) -> None:
         """Keep the result, and print it with what to do next."""
         seconds = round(time.perf_counter() - self.begun, 1)
-        result |= {"seconds": seconds, "run": str(self.run), "seed": self.seed}
+        result = report.result | {
+            "figures": [figure.record() for figure in report.figures],
+            "seconds": seconds,
+            "run": str(self.run),
+            "seed": self.seed,
+        }
         self.run.write_config(self.run.config | {"result": result})
-        lines[0] += f"   {seconds} s   {self.run}"
-        for line in lines:
+        first, *rest = report.lines
+        for line in (f"{first}   seed {self.seed}   {seconds} s   {self.run}", *rest):
             self.say(line)
         if self.quiet:
             say_json(result | {"epochs": self.run.figures()})
+        self.next_commands(*report.next)
 
     def next_commands(self, *commands: str) -> None:
         """Print commands that can be pasted."""
@@ -219,92 +263,3 @@ def _epoch_line(epoch: int, epochs: int, logs: dict[str, float]) -> str:
     if "val_accuracy" in logs:
         line += f"  validation {logs['val_accuracy']:6.1%}".replace("%", " %")
     return line + f"  {logs['seconds']:.1f} s"
-
-
-# ------------------------------------------------------------ digits
-
-
-def _train_on_digits(training: _Training) -> None:
-    recipe = training.recipe
-    train, validation = (_loader(recipe, part) for part in ("train", "validation"))
-    if not training.quiet:
-        for line in _strip_of_ten():
-            say(line)
-        count, name = training.model_size(), recipe.model
-        say(f"{name}, {count:,} parameters, on {len(train.dataset):,} handwritten digits\n")
-    trainer = training.fit(train, validation, metrics=[accuracy])
-
-    test = _loader(recipe, "test")  # read here for the first time: nothing was chosen by it
-    labels = test.dataset.arrays[1]
-    scores = trainer.predict(test)
-    answers = scores.argmax(axis=1)
-    right = int((answers == labels).sum())
-    wrong = np.flatnonzero(answers != labels)
-    mistakes = [
-        {"sample": int(i), "label": int(labels[i]), "answer": int(answers[i])} for i in wrong
-    ]
-    result = {"test_accuracy": right / len(labels), "correct": right, "of": len(labels)}
-    lines = [
-        f"test accuracy {right / len(labels):.1%}".replace("%", " %")
-        + f" ({right} of {len(labels)}; seed {training.seed})"
-    ]
-    if mistakes:
-        lines.append(_mistakes_line(mistakes))
-    training.say()
-    training.finish(result | {"mistakes": mistakes}, lines)
-    training.next_commands("predict RUN --sample 7", "summary RUN", "explain logistic")
-
-
-def _loader(recipe: Recipe, part: str) -> DataLoader:
-    """The batches of one part; only those of "train" are shuffled and varied."""
-    images, labels = digits(part)
-    dataset = TensorDataset(images[:, None], labels)
-    if part == "train":
-        return DataLoader(dataset, recipe.batch_size, shuffle=True, transform=recipe.transforms)
-    return DataLoader(dataset, 180, transform=recipe.transforms.deterministic())
-
-
-def _strip_of_ten() -> list[Any]:
-    """One image of each class, side by side in 79 columns."""
-    images, labels = digits("train")
-    first = [images[np.flatnonzero(labels == label)[0]] for label in range(10)]
-    return side_by_side([paint(image[:, 1:] / 16) for image in first])
-
-
-def _mistakes_line(mistakes: list[dict[str, int]], width: int = 66) -> str:
-    """The mistakes as label→answer, with the sample's number, as many as fit."""
-    line = "mistakes (label→answer):"
-    for count, mistake in enumerate(mistakes):
-        word = f" {mistake['label']}→{mistake['answer']}"
-        if len(line) + len(word) > width:
-            return line + f" and {len(mistakes) - count} more"
-        line += word
-    return line
-
-
-# ------------------------------------------------------------ xor
-
-
-def _train_on_xor(training: _Training) -> None:
-    inputs = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
-    targets = np.array([[0], [1], [1], [0]], np.float32)
-    dataset = TensorDataset(inputs, targets)
-    batch_size = min(training.recipe.batch_size, 4)
-    trainer = training.fit(DataLoader(dataset, batch_size, shuffle=batch_size < 4))
-    outputs = trainer.predict(DataLoader(dataset, 4))
-    right = int(((outputs > 0.5) == (targets > 0.5)).sum())
-    table = [
-        {"x": [int(a), int(b)], "wanted": int(t), "y": round(float(y), 4)}
-        for (a, b), (t,), (y,) in zip(inputs, targets, outputs, strict=True)
-    ]
-    lines = [f"{right} of 4 right (seed {training.seed})", "", "x1 x2  wanted      y"]
-    lines += [f" {r['x'][0]}  {r['x'][1]}  {r['wanted']:6}  {r['y']:5.2f}" for r in table]
-    training.say()
-    training.finish({"correct": right, "of": 4, "table": table}, lines)
-    training.next_commands("summary RUN", "explain xor", "train lenet")
-
-
-_SYSTEMS: dict[str, Callable[[_Training], None]] = {
-    "digits": _train_on_digits,
-    "the truth table": _train_on_xor,
-}

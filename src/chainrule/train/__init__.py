@@ -9,7 +9,6 @@ from chainrule.train.checkpoint import (
     save_checkpoint,
 )
 from chainrule.train.metrics import accuracy
-from chainrule.train.recipes import RECIPES, Recipe
 from chainrule.train.runs import Run, open_run
 from chainrule.train.trainer import History, Trainer
 
@@ -27,6 +26,4 @@ __all__ = [
     "read_checkpoint",
     "Run",
     "open_run",
-    "Recipe",
-    "RECIPES",
 ]

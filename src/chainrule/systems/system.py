@@ -1,0 +1,141 @@
+"""What a system is: something of the field that one command trains or computes, and a report.
+
+A system with a network has a `Recipe` for each data set it is trained on; one without computes its
+figures.  Either ends in a `Report`, whose figures say whether the system does what it must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import cos, isfinite, pi
+from typing import Any
+
+from chainrule.data import Compose, DataLoader
+
+__all__ = ["Figure", "Parts", "Recipe", "Report", "System", "warm_up_and_cosine"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured number, and what it must be: at least, at most, or equal within a tolerance.
+
+    >>> print(Figure("df/dt at t = 1", 2.4104786, equal=2.410479, within=1e-6))
+    df/dt at t = 1    2.410479    wanted 2.410479 ± 1e-06
+    >>> bool(Figure("accuracy", 0.975, at_least=0.98))
+    False
+    """
+
+    name: str
+    measured: float
+    at_least: float | None = None
+    at_most: float | None = None
+    equal: float | None = None
+    within: float = 0.0
+
+    def __bool__(self) -> bool:
+        holds = isfinite(self.measured)
+        if self.at_least is not None:
+            holds &= self.measured >= self.at_least
+        if self.at_most is not None:
+            holds &= self.measured <= self.at_most
+        if self.equal is not None:
+            holds &= abs(self.measured - self.equal) <= self.within
+        return holds
+
+    @property
+    def wanted(self) -> str:
+        """What the number must be, in signs; "" where nothing is demanded."""
+        if self.equal is not None:
+            return f"{self.equal:.7g}" + (f" ± {self.within:.0e}" if self.within else "")
+        if self.at_least is not None:
+            return f"≥ {self.at_least:.7g}"
+        return "" if self.at_most is None else f"≤ {self.at_most:.7g}"
+
+    def __str__(self) -> str:
+        wanted = f"    wanted {self.wanted}" if self.wanted else ""
+        missed = "" if self else "    MISSED"
+        return f"{self.name}    {self.measured:.7g}{wanted}{missed}"
+
+    def record(self) -> dict[str, Any]:
+        """As JSON: name, measured, wanted, holds."""
+        what = {"name": self.name, "measured": self.measured, "wanted": self.wanted}
+        return what | {"holds": bool(self)}
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a system ended: lines to read, figures to judge, the rest as JSON, what to do next."""
+
+    lines: list[str]
+    figures: tuple[Figure, ...] = ()
+    result: dict[str, Any] = field(default_factory=dict)
+    next: tuple[str, ...] = ()  # commands; RUN stands for the run's name
+
+    def __bool__(self) -> bool:
+        return all(self.figures)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The batches of a data set's three parts.  Nothing may be chosen by the last."""
+
+    train: DataLoader
+    validation: DataLoader | None = None
+    test: DataLoader | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a network is trained.  Everything that decides the figures is here or in the seed."""
+
+    model: str  # a name in models.MODELS
+    config: dict[str, Any] = field(default_factory=dict)  # its arguments
+    data: str
+    loss: Any
+    optimizer: Any  # (parameters, lr=...) -> optimizer
+    lr: float
+    epochs: int
+    batch_size: int
+    parameters: int
+    time: str  # on two cores, measured by the command itself
+    schedule: Any = None  # (progress 0 … 1) -> the learning rate's factor
+    transforms: Compose = field(default_factory=lambda: Compose(()))
+    metrics: tuple[Any, ...] = ()
+
+    def parts(self, data_dir: str | None = None) -> Parts:
+        """The data; ``data_dir`` is the folder of those that don't come with the package."""
+        raise NotImplementedError
+
+    def opening(self, parts: Parts) -> list[Any]:
+        """What is printed before the training: lines, or pictures as arrays f[H,W] in 0 … 1."""
+        return []
+
+    def report(self, trainer: Any, parts: Parts) -> Report:
+        """What the trained network does on the data."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class System:
+    """A system by name: recipes by data set, the first is the default; or what it computes."""
+
+    title: str
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    compute: Callable[[], Report] | None = None
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The default recipe, or None for a system without training."""
+        return next(iter(self.recipes.values()), None)
+
+
+def warm_up_and_cosine(progress: float) -> float:
+    """The learning rate's factor: up to 1 in the first tenth, then along a cosine to 0.
+
+    >>> [round(warm_up_and_cosine(p), 2) for p in (0, 0.05, 0.1, 0.55, 1)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    if progress < 0.1:
+        return progress / 0.1
+    return 0.5 + 0.5 * cos(pi * (progress - 0.1) / 0.9)
