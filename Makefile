@@ -9,7 +9,8 @@ interrupted := || test $$? -eq 130
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test check parity readme readme-check clean setup-base setup-dev setup-parity
+.PHONY: help train test check parity docs readme readme-check clean
+.PHONY: setup-base setup-dev setup-docs setup-parity
 unexport PYTHONHOME PYTHONPATH
 
 help:  ## show this list
@@ -32,6 +33,10 @@ check: setup-dev  ## check format, lint and types
 parity: setup-parity  ## compare with PyTorch 2.13 (a large download, once)
 	@$(bin)/python -m pytest -m parity $(ARGS)
 
+docs: setup-docs  ## build the documentation; a warning is an error
+	@$(bin)/python -m sphinx -E -W --keep-going -q -d build/doctrees docs build/docs
+	@echo 'the documentation is in build/docs/index.html'
+
 readme: setup-dev  ## write the README's figures and outputs again
 	@$(bin)/python scripts/readme.py
 
@@ -42,6 +47,6 @@ clean:  ## remove .venv, caches and what was built (runs/ stays)
 	@rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
 	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
-setup-base setup-dev setup-parity:
+setup-base setup-dev setup-docs setup-parity:
 	@$(quietly) python=$$(sh scripts/find-python "$(PYTHON)") && \
 	    "$$python" -S scripts/setup.py $(@:setup-%=%) $(interrupted)

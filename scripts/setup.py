@@ -1,6 +1,6 @@
 """Make .venv, the folder of libraries that the Makefile's targets run in.
 
-    python scripts/setup.py base|dev|parity
+    python scripts/setup.py base|dev|docs|parity
 
 One line for each stage, one sentence if something is missing; what pip says goes to
 .venv/setup.log. Nothing is done a second time: a stamp in .venv holds what it was made from.
@@ -35,7 +35,8 @@ UNFINISHED = VENV / "unfinished"  # here while pip works; found by a later run, 
 GROUPS = {  # each group holds the ones before it: what to install, and how to call it
     "base": (".", "Chainrule and its libraries"),
     "dev": (".[dev]", "Chainrule and the tools that test it"),
-    "parity": (".[dev,parity]", "Chainrule, the tools that test it and PyTorch to compare with"),
+    "docs": (".[dev,docs]", "Chainrule and the tools that test and document it"),
+    "parity": (".[dev,docs,parity]", "Chainrule, its tools and PyTorch to compare with"),
 }
 
 

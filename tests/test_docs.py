@@ -1,0 +1,106 @@
+"""The pages in docs/: their examples run, their links lead somewhere, no room is left out."""
+
+import doctest
+import importlib
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import chainrule as cr
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\((?!\w+:|#)([^)#]+)")
+INNER = {"backprop", "step"}  # rooms that no user calls
+
+
+def page_id(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def examples(path):
+    """The page's sessions as one text, each line where it is in the file."""
+    text = path.read_text(encoding="utf-8")
+    kept = []
+    for fence in FENCE.finditer(text):
+        if ">>>" in fence[1]:
+            kept += [""] * (text.count("\n", 0, fence.start(1)) - len(kept))
+            kept += fence[1].splitlines()
+    return "\n".join(kept) + "\n"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_examples_run(path):
+    cr.manual_seed(0)
+    session = doctest.DocTestParser().get_doctest(examples(path), {}, path.name, str(path), 0)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert runner.run(session).failed == 0
+
+
+@pytest.mark.parametrize("path", [*PAGES, *ROOT.glob("*.md")], ids=page_id)
+def test_links_lead_to_files(path):
+    targets = LINK.findall(path.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_every_public_module_has_a_page_in_the_reference():
+    pages = {
+        line.removeprefix(".. public:: ")
+        for path in (DOCS / "api").glob("*.rst")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.startswith(".. public:: ")
+    }
+    rooms = {f"chainrule.{name}" for name in dir(cr) if name in {*cr.__all__, *cr._LATER} - INNER}
+    rooms |= {f"chainrule.{name}" for name in cr._LATER}
+    modules = {name for name in rooms if isinstance(attribute(name), ModuleType)}
+    for module in list(modules):
+        names = getattr(importlib.import_module(module), "__all__", [])
+        modules |= {
+            f"{module}.{name}"
+            for name in names
+            if isinstance(attribute(f"{module}.{name}"), ModuleType)
+        }
+    assert modules <= pages
+
+
+def attribute(path):
+    """What a dotted name of ours means."""
+    thing = cr
+    for name in path.split(".")[1:]:
+        thing = getattr(thing, name)
+    return thing
+
+
+@pytest.fixture(scope="module")
+def docstrings():
+    spec = importlib.util.spec_from_file_location("docstrings", DOCS / "docstrings.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("docstring", "expected"),
+    [
+        ("y = |x| * a_b", r"y = \|x\| \* a\_b"),
+        ("y = tanh x      x̄ = ȳ (1 - y²)", "| y = tanh x\n| x̄ = ȳ (1 - y²)"),
+        ("Takes `peak` or ``x * y``s", "Takes ``peak`` or ``x * y``\\ s"),
+        ("I. Newton, 1687", r"\I. Newton, 1687"),
+        ("* one\n  more\n* two", "* one more\n* two"),
+        ("A\n\nForm::\n\n  [x] y\n\nB", "A\n\nForm:\n\n.. code-block:: text\n\n   [x] y\n\nB"),
+        ("So.\n>>> 1\n1", "So.\n\n.. code-block:: pycon\n\n   >>> 1\n   1"),
+    ],
+)
+def test_a_docstring_loses_nothing(docstrings, docstring, expected):
+    assert docstrings.restructured(docstring) == expected
+
+
+def test_headings_are_first_sentences(docstrings):
+    assert docstrings.title("Pooling: functions and layers.") == "Pooling"
+    assert docstrings.title("The matrix product.\n\nMore.") == "The matrix product"
+    assert docstrings.title("``autograd.grad`` and more: names") == "autograd.grad and more"
