@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod, sqrt
 from typing import Any
 
 from chainrule.dtypes import dtype_of, float32
-from chainrule.errors import UsageError, message
+from chainrule.errors import ShapeError, UsageError, message
+from chainrule.graph import type_text
 from chainrule.nn.calls import here, public
 from chainrule.nn.init import uniform_parameter
-from chainrule.nn.module import Module
+from chainrule.nn.padding import MODES, pad
+from chainrule.nn.sizes import Size, Sized, tuple_of
 from chainrule.ops import elementwise, movement
 from chainrule.ops.conv import conv
 from chainrule.storage import recorder
@@ -17,22 +20,30 @@ from chainrule.tensor import Tensor
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "conv1d", "conv2d", "conv3d"]
 
-Size = int | tuple[int, ...]
+Widths = tuple[tuple[int, int], ...]  # padding (before, after) of each spatial axis
 
 
-def tuple_of(value: Any, rank: int, name: str, where: str) -> tuple[int, ...]:
-    """One number per spatial axis: tuple_of(2, 2, "stride", "conv2d") == (2, 2)."""
-    values = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(values) != rank or not all(isinstance(v, int) for v in values):
-        needs = f"a whole number, or {rank} of them"
-        raise UsageError(message(here(where), f"{name}={value!r}", needs))
-    return values
+def _check_mode(mode: str, where: str) -> None:
+    if mode not in ("correlation", "convolution"):
+        raise UsageError(message(where, f"mode={mode!r}", "'correlation' or 'convolution'"))
 
 
-def _same(kernel: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """Padding (before, after) that keeps the size at stride 1; the odd one comes after."""
-    totals = (d * (k - 1) for k, d in zip(kernel, dilation, strict=True))
-    return tuple((total // 2, total - total // 2) for total in totals)
+def _named_padding(
+    name: str, kernel: Size, stride: Size, dilation: Any, mode: str, where: str
+) -> Widths:
+    """What "valid", "same" and "full" mean in numbers."""
+    totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]  # type: ignore[arg-type]
+    if name == "valid":
+        return ((0, 0),) * len(totals)
+    if name == "full":
+        return tuple((total, total) for total in totals)
+    if name != "same" or max(stride) > 1:  # type: ignore[arg-type]
+        got = f"padding={name!r}" + (f" with stride={stride}" if name == "same" else "")
+        needs = "stride 1" if name == "same" else "'same', 'valid' or numbers"
+        raise UsageError(message(where, got, needs))
+    widths = tuple((total // 2, total - total // 2) for total in totals)
+    # The odd one comes after, as in PyTorch; flipped with the kernel, it comes before, as in SciPy.
+    return widths if mode == "correlation" else tuple((b, a) for a, b in widths)
 
 
 def _conv(
@@ -50,18 +61,18 @@ def _conv(
     if x.ndim == rank + 1:  # one sample without the batch axis, as in PyTorch
         one = _conv(rank, x.unsqueeze(0), weight, bias, stride, padding, dilation, groups, mode)
         return one.squeeze(0)
-    if mode not in ("correlation", "convolution"):
-        raise UsageError(message(here(where), f"mode={mode!r}", "'correlation' or 'convolution'"))
+    _check_mode(mode, here(where))
     stride = tuple_of(stride, rank, "stride", where)
     dilation = tuple_of(dilation, rank, "dilation", where)
     rec = recorder()
     source, kernel = x._node, weight._node
     if isinstance(padding, str):
-        widths = _named_padding(padding, kernel.shape[2:], stride, dilation, where)
-        if any(a != b for a, b in widths):
-            surplus = ((0, 0), (0, 0), *((0, b - a) for a, b in widths))
-            source = rec.record(movement.pad, (source,), {"widths": surplus})
-        padding = tuple(a for a, _ in widths)
+        widths = _named_padding(padding, kernel.shape[2:], stride, dilation, mode, here(where))
+        padding = tuple(map(min, widths))
+        surplus = tuple((a - p, b - p) for (a, b), p in zip(widths, padding, strict=True))
+        if any(map(any, surplus)):
+            meta = {"widths": ((0, 0), (0, 0), *surplus)}
+            source = rec.record(movement.pad, (source,), meta)
     else:
         padding = tuple_of(padding, rank, "padding", where)
     if mode == "convolution":
@@ -77,50 +88,33 @@ def _conv(
     return Tensor._of(node)
 
 
-def _named_padding(
-    name: str, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: Any, where: str
-) -> tuple[tuple[int, int], ...]:
-    if name == "valid":
-        return ((0, 0),) * len(kernel)
-    if name != "same" or max(stride) > 1:
-        got = f"padding={name!r}" + (f" with stride={stride}" if name == "same" else "")
-        needs = "stride 1" if name == "same" else "'same', 'valid' or numbers"
-        raise UsageError(message(here(where), got, needs))
-    return _same(kernel, dilation)
+def _conv_of(rank: int, doc: str) -> Callable[..., Tensor]:
+    def conv_of_rank(
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        *,
+        mode: str = "correlation",
+    ) -> Tensor:
+        return _conv(rank, input, weight, bias, stride, padding, dilation, groups, mode)
+
+    conv_of_rank.__name__ = conv_of_rank.__qualname__ = f"conv{rank}d"
+    conv_of_rank.__doc__ = doc
+    return public(conv_of_rank)
 
 
-@public
-def conv1d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Size = 1,
-    padding: Size | str = 0,
-    dilation: Size = 1,
-    groups: int = 1,
-    *,
-    mode: str = "correlation",
-) -> Tensor:
-    """As ``conv2d``      x: f[N,C,L], weight: f[K,C/groups,F] -> y: f[N,K,P]"""
-    return _conv(1, input, weight, bias, stride, padding, dilation, groups, mode)
-
-
-@public
-def conv2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Size = 1,
-    padding: Size | str = 0,
-    dilation: Size = 1,
-    groups: int = 1,
-    *,
-    mode: str = "correlation",
-) -> Tensor:
+conv1d = _conv_of(1, """As ``conv2d``      x: f[N,C,L], weight: f[K,C/groups,F] -> y: f[N,K,P]""")
+conv2d = _conv_of(
+    2,
     """y[n,k,p,q] = b[k] + Σ x[n, c, p s + f d - pad, …] w[k,c,f,…]
 
     x: f[N,C,H,W], weight: f[K,C/groups,F,G], bias: f[K] -> y: f[N,K,P,Q] with
-    P = ⌊(H + 2 pad - d (F - 1) - 1) / s⌋ + 1.  ``padding="same"`` keeps the size at stride 1.
+    P = ⌊(H + 2 pad - d (F - 1) - 1) / s⌋ + 1.  ``padding="same"`` keeps the size at stride 1,
+    ``"full"`` goes on as long as kernel and input touch, ``"valid"`` pads nothing.
     ``mode="convolution"`` flips the kernel along its spatial axes: a convolution as in mathematics.
 
     Raises ``ShapeError`` for wrong channels and for a kernel larger than the input.
@@ -129,32 +123,19 @@ def conv2d(
     >>> x, w = cr.tensor([[[[1.0, 2.0, 3.0]]]]), cr.tensor([[[[10.0, 1.0]]]])
     >>> conv2d(x, w).tolist(), conv2d(x, w, mode="convolution").tolist()
     ([[[[12.0, 23.0]]]], [[[[21.0, 32.0]]]])
-    """
-    return _conv(2, input, weight, bias, stride, padding, dilation, groups, mode)
+    """,
+)
+conv3d = _conv_of(
+    3, """As ``conv2d``      x: f[N,C,D,H,W], weight: f[K,C/groups,*F] -> f[N,K,*P]"""
+)
 
 
-@public
-def conv3d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Size = 1,
-    padding: Size | str = 0,
-    dilation: Size = 1,
-    groups: int = 1,
-    *,
-    mode: str = "correlation",
-) -> Tensor:
-    """As ``conv2d``      x: f[N,C,D,H,W], weight: f[K,C/groups,*F] -> y: f[N,K,*P]"""
-    return _conv(3, input, weight, bias, stride, padding, dilation, groups, mode)
-
-
-class _Conv(Module):
+class _Conv(Sized):
     rank = 0
 
     def __init__(
         self,
-        in_channels: int,
+        in_channels: int | None,
         out_channels: int,
         kernel_size: Size,
         stride: Size = 1,
@@ -170,14 +151,11 @@ class _Conv(Module):
     ) -> None:
         super().__init__()
         name, rank = type(self).__name__, self.rank
-        if groups < 1 or in_channels % groups or out_channels % groups:
-            got = f"{in_channels} and {out_channels} channels in groups={groups}"
-            raise UsageError(message(name, got, "multiples of groups"))
-        if padding_mode != "zeros":
-            raise UsageError(message(name, f"padding_mode={padding_mode!r}", "'zeros'"))
-        if mode not in ("correlation", "convolution"):
-            raise UsageError(message(name, f"mode={mode!r}", "'correlation' or 'convolution'"))
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        if padding_mode not in ("zeros", *MODES[1:]):
+            needs = "one of 'zeros', " + ", ".join(map(repr, MODES[1:]))
+            raise UsageError(message(name, f"padding_mode={padding_mode!r}", needs))
+        _check_mode(mode, name)
+        self.out_channels, self.groups = out_channels, groups
         self.kernel_size = tuple_of(kernel_size, rank, "kernel_size", name)
         self.stride = tuple_of(stride, rank, "stride", name)
         named = isinstance(padding, str)
@@ -185,25 +163,50 @@ class _Conv(Module):
         self.dilation = tuple_of(dilation, rank, "dilation", name)
         self.padding_mode, self.mode = padding_mode, mode
         if isinstance(self.padding, str):
-            _named_padding(self.padding, self.kernel_size, self.stride, self.dilation, name)
-        kind = float32 if dtype is None else dtype_of(dtype)
-        fan_in = in_channels // groups * prod(self.kernel_size)
-        bound = 1 / sqrt(max(fan_in, 1))
-        shape = (out_channels, in_channels // groups, *self.kernel_size)
-        self.weight = uniform_parameter(shape, bound, kind)
-        self.register_parameter(
-            "bias", uniform_parameter((out_channels,), bound, kind) if bias else None
+            if self.padding == "full":
+                raise UsageError(message(name, "padding='full'", "'same', 'valid' or numbers"))
+            self._widths(self.padding)
+        self._with_bias = bias
+        self._dtype = float32 if dtype is None else dtype_of(dtype)
+        self._make_or_wait(in_channels=in_channels)
+
+    def _make_parameters(self) -> None:
+        channels, groups = self.in_channels, self.groups
+        if groups < 1 or channels % groups or self.out_channels % groups:
+            got = f"{channels} and {self.out_channels} channels in groups={groups}"
+            raise UsageError(message(type(self).__name__, got, "multiples of groups"))
+        bound = 1 / sqrt(max(channels // groups * prod(self.kernel_size), 1))
+        shape = (self.out_channels, channels // groups, *self.kernel_size)
+        self.register_parameter("weight", uniform_parameter(shape, bound, self._dtype))
+        bias = uniform_parameter(shape[:1], bound, self._dtype) if self._with_bias else None
+        self.register_parameter("bias", bias)
+
+    def _widths(self, padding: str) -> Widths:
+        name = type(self).__name__
+        return _named_padding(
+            padding, self.kernel_size, self.stride, self.dilation, self.mode, name
         )
 
     def forward(self, input: Tensor) -> Tensor:
         """The convolution of x with the weight, plus bias."""
+        if self._open:
+            if input.ndim not in (self.rank + 1, self.rank + 2):
+                got, needs = type_text(input.shape, input.dtype), f"{self.rank + 2} axes, f[N,C,…]"
+                raise ShapeError(message(here(type(self).__name__), got, needs))
+            self._infer(input, in_channels=input.shape[-self.rank - 1])
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            named = isinstance(padding, str)
+            pairs = self._widths(padding) if named else [(p, p) for p in padding]  # type: ignore[arg-type, union-attr]
+            input = pad(input, [n for pair in reversed(pairs) for n in pair], self.padding_mode)
+            padding = 0
         return _conv(
             self.rank,
             input,
             self.weight,
             self.bias,
             self.stride,
-            self.padding,
+            padding,
             self.dilation,
             self.groups,
             self.mode,
@@ -217,7 +220,8 @@ class _Conv(Module):
         text += f", padding={self.padding}" if self.padding != zeros else ""
         text += f", dilation={self.dilation}" if self.dilation != ones else ""
         text += f", groups={self.groups}" if self.groups != 1 else ""
-        text += ", bias=False" if self.bias is None else ""
+        text += "" if self._has_bias else ", bias=False"
+        text += f", padding_mode={self.padding_mode}" if self.padding_mode != "zeros" else ""
         return text + (f", mode={self.mode!r}" if self.mode != "correlation" else "")
 
 
@@ -230,8 +234,9 @@ class Conv1d(_Conv):
 class Conv2d(_Conv):
     """``conv2d`` with weight f[K,C/groups,F,G] and bias f[K]      x: f[N,C,H,W] -> y: f[N,K,P,Q]
 
-    Both start in U(-a, a) with a = 1/√fan-in.  Raises ``ShapeError`` for wrong channels and for a
-    kernel larger than the input.
+    Both start in U(-a, a) with a = 1/√fan-in.  ``in_channels=None`` is inferred at the first call.
+    ``padding_mode`` is "zeros", "reflect", "replicate" or "circular".  Raises ``ShapeError`` for
+    wrong channels and for a kernel larger than the input.
 
     >>> import chainrule as cr
     >>> Conv2d(1, 6, 5, padding=2)(cr.zeros(64, 1, 28, 28)).shape

@@ -9,8 +9,10 @@ from chainrule.dtypes import dtype_of, float32
 from chainrule.errors import DtypeError, ShapeError, message
 from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public
+from chainrule.nn.fitting import origin
 from chainrule.nn.init import uniform_parameter
 from chainrule.nn.module import Module
+from chainrule.nn.sizes import Sized
 from chainrule.operands import expand_node
 from chainrule.ops import elementwise, movement
 from chainrule.ops.linear import matmul
@@ -48,21 +50,24 @@ def _does_not_fit(x: Tensor, w: Tensor) -> ShapeError | DtypeError:
         return DtypeError(message(where, got, "one number type", remedy=".to(dtype) casts"))
     needed = w.shape[-1]
     got, needs = type_text(x.shape, x.dtype), f"{needed} features"
-    why = f"weight is {type_text(w.shape, w.dtype)}"
+    why = origin(x._node) or f"weight is {type_text(w.shape, w.dtype)}"
     features, remedy = prod(x.shape[1:]), ""
     if len(x.shape) > 2:
         got, needs = f"{got} with last axis {x.shape[-1]}", f"{needed}: flatten(1) first"
         if features != needed:
             remedy = f"flatten(1) gives {features} features: Linear({features}, {w.shape[0]})"
     elif len(x.shape) == 2 and len(w.shape) == 2:
-        remedy = f"Linear({x.shape[-1]}, {w.shape[0]}), or an input of {needed} features"
-    return ShapeError(message(where, got, needs, why=why + "." * bool(remedy), remedy=remedy))
+        remedy = f"Use Linear({x.shape[-1]}, {w.shape[0]}), or an input of {needed} features"
+    error = ShapeError(message(where, got, needs, why=why, remedy=remedy))
+    error.an_input = f"an input of {needed} features"
+    return error
 
 
-class Linear(Module):
+class Linear(Sized):
     """y = x Wᵀ + b      x: f[...,I] -> y: f[...,O] with weight f[O,I], bias f[O]
 
-    Both start in U(-1/√I, 1/√I).  Raises ``ShapeError`` unless the last axis of x is I.
+    Both start in U(-1/√I, 1/√I).  ``in_features=None`` is inferred at the first call.
+    Raises ``ShapeError`` unless the last axis of x is I.
 
     >>> import chainrule as cr
     >>> Linear(3, 2)(cr.ones(5, 3)).shape
@@ -71,29 +76,37 @@ class Linear(Module):
 
     def __init__(
         self,
-        in_features: int,
+        in_features: int | None,
         out_features: int,
         bias: bool = True,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.in_features, self.out_features = in_features, out_features
-        kind = float32 if dtype is None else dtype_of(dtype)
-        bound = 1 / sqrt(max(in_features, 1))
-        self.weight = uniform_parameter((out_features, in_features), bound, kind)
-        self.register_parameter(
-            "bias", uniform_parameter((out_features,), bound, kind) if bias else None
-        )
+        self.out_features, self._with_bias = out_features, bias
+        self._dtype = float32 if dtype is None else dtype_of(dtype)
+        self._make_or_wait(in_features=in_features)
+
+    def _make_parameters(self) -> None:
+        shape = (self.out_features, self.in_features)
+        bound = 1 / sqrt(max(self.in_features, 1))
+        self.register_parameter("weight", uniform_parameter(shape, bound, self._dtype))
+        bias = uniform_parameter(shape[:1], bound, self._dtype) if self._with_bias else None
+        self.register_parameter("bias", bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """y = x Wᵀ + b"""
+        if self._open:
+            if not input.shape:
+                got = type_text((), input.dtype)
+                raise ShapeError(message(here("Linear"), got, "at least one axis"))
+            self._infer(input, in_features=input.shape[-1])
         return inner(linear)(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """in_features, out_features, bias"""
         sizes = f"in_features={self.in_features}, out_features={self.out_features}"
-        return f"{sizes}, bias={self.bias is not None}"
+        return f"{sizes}, bias={self._has_bias}"
 
 
 class Identity(Module):

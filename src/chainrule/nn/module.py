@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from chainrule.dtypes import float32, float64
-from chainrule.errors import ChainruleError, UsageError, message
+from chainrule.errors import ChainruleError, NameNotFoundError, UsageError, message
 from chainrule.nn import states
 from chainrule.nn.calls import calls, locate
 from chainrule.nn.hooks import Handle, watch_backward
@@ -60,6 +60,7 @@ class Module:
     _pre_hooks: dict[int, Callable[..., Any]]
     _hooks: dict[int, Callable[..., Any]]
     _backward_hooks: dict[int, Callable[..., Any]]
+    _open: tuple[str, ...] = ()  # arguments that were None, until the first input tells them
 
     def __init__(self) -> None:
         self.__dict__.update(
@@ -89,7 +90,7 @@ class Module:
         inside = rec.scope
         rec.depth += 1
         try:
-            if self._pre_hooks or self._hooks or self._backward_hooks:
+            if (self._pre_hooks or self._hooks or self._backward_hooks) and not calls.searching:
                 result = self._call_hooked(args, kwargs)
             else:
                 result = self.forward(*args, **kwargs)
@@ -99,6 +100,8 @@ class Module:
         except ChainruleError as error:
             if type(self).__module__.startswith("chainrule.nn") and not self._modules:
                 locate(error, inside)
+            if rec.depth == 1 and isinstance(error, ShapeError):
+                name_inputs_that_fit(error, self, args, kwargs)
             raise
         finally:
             rec.depth -= 1
@@ -131,7 +134,8 @@ class Module:
             paths[id(module)] = (path, f"{path}/{kind}" if path else kind)
         if self._modules:
             paths[id(self)] = ("", "")
-        for name, parameter in self.named_parameters():
+        states.refuse_hidden_modules(self, Module)
+        for name, parameter in self._named("_parameters", "", True, True):
             if parameter._name is None or name.endswith(f".{parameter._name}"):
                 parameter._name = name
                 if parameter._seen is not None:
@@ -163,6 +167,8 @@ class Module:
                 return found[registry][name]
         if name in Module.__annotations__ and "_modules" not in found:
             raise _no_init(self, f"self.{name}")
+        if found.get("_open") and name in ("weight", "bias"):
+            raise NameNotFoundError(states.open_sizes(self, type(self).__name__, f"its {name} is"))
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -301,7 +307,7 @@ class Module:
     ) -> Iterator[tuple[str, Parameter]]:
         """(path, parameter).  Raises for layers in a plain list, whose parameters it can't see."""
         if recurse:
-            states.refuse_hidden_modules(self, Module)
+            states.refuse_unseen(self, Module)
         return self._named("_parameters", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
@@ -370,7 +376,7 @@ class Module:
 
     def state_dict(self, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
         """{path: tensor} of parameters and persistent buffers; the tensors share their storage."""
-        states.refuse_hidden_modules(self, Module)
+        states.refuse_unseen(self, Module)
         found = states.named_state(self, prefix)
         return OrderedDict((k, v if keep_vars else v.detach()) for k, v in found)
 
@@ -382,6 +388,7 @@ class Module:
         Raises ``CheckpointError`` with a table of missing, unexpected and reshaped names; with
         ``strict=False`` for reshaped ones only.
         """
+        states.refuse_unseen(self, Module)
         return IncompatibleKeys(*states.load(self, state_dict, strict))
 
     # ------------------------------------------------------------ looking

@@ -12,6 +12,7 @@ from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public
 from chainrule.nn.init import constant_parameter
 from chainrule.nn.module import Module
+from chainrule.nn.sizes import Sized
 from chainrule.ops import reduce
 from chainrule.storage import recorder
 from chainrule.tensor import Tensor, tensor
@@ -108,18 +109,16 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
 # ---------------------------------------------------------------- layers
 
 
-class _BatchNorm(Module):
+class _BatchNorm(Sized):
     ranks: tuple[int, ...] = ()
     layout = ""
-    weight: Tensor | None
-    bias: Tensor | None
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
 
     def __init__(
         self,
-        num_features: int,
+        num_features: int | None,
         eps: float = 1e-5,
         momentum: float | None = 0.1,
         affine: bool = True,
@@ -130,23 +129,27 @@ class _BatchNorm(Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        kind = float32 if dtype is None else dtype_of(dtype)
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self.affine, self.track_running_stats = affine, track_running_stats
-        shape = (num_features,)
-        for name, value, wanted in (("weight", 1.0, affine), ("bias", 0.0, affine and bias)):
+        self.eps, self.momentum, self.affine = eps, momentum, affine
+        self.track_running_stats, self._with_bias = track_running_stats, affine and bias
+        self._dtype = float32 if dtype is None else dtype_of(dtype)
+        self._make_or_wait(num_features=num_features)
+
+    def _make_parameters(self) -> None:
+        shape, kind, track = (self.num_features,), self._dtype, self.track_running_stats
+        for name, value, wanted in (("weight", 1.0, self.affine), ("bias", 0.0, self._with_bias)):
             made = constant_parameter(shape, value, kind) if wanted else None
             self.register_parameter(name, made)
-        track = track_running_stats
         self.register_buffer("running_mean", zeros(shape, dtype=kind) if track else None)
         self.register_buffer("running_var", ones(shape, dtype=kind) if track else None)
         self.register_buffer("num_batches_tracked", tensor(0) if track else None)
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalised by the batch while training, by the running statistics in ``eval()``."""
+        if self._open and input.ndim in self.ranks:
+            self._infer(input, num_features=input.shape[1])
         if input.ndim not in self.ranks or input.shape[1] != self.num_features:
             got = type_text(input.shape, input.dtype)
-            needs = f"{self.layout} with C={self.num_features}"
+            needs = self.layout + ("" if self._open else f" with C={self.num_features}")
             raise ShapeError(message(here(type(self).__name__), got, needs))
         momentum: Any = self.momentum
         if self.training and self.num_batches_tracked is not None:
@@ -176,7 +179,7 @@ class _BatchNorm(Module):
         """num_features, eps, momentum, affine, bias, track_running_stats"""
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"affine={self.affine}, bias={self._has_bias}, "
             f"track_running_stats={self.track_running_stats}"
         )
 

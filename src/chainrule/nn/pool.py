@@ -10,8 +10,8 @@ import numpy as np
 from chainrule.errors import ShapeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.nn.calls import here, public
-from chainrule.nn.conv import Size, tuple_of
 from chainrule.nn.module import Module
+from chainrule.nn.sizes import Size, tuple_of
 from chainrule.ops import pool
 from chainrule.storage import recorder
 from chainrule.tensor import Tensor, tensor

@@ -13,7 +13,7 @@ from chainrule.graph import type_text
 from chainrule.storage import recorder
 from chainrule.tensor import Tensor, tensor
 
-__all__ = ["load", "named_state", "refuse_hidden_modules"]
+__all__ = ["load", "named_state", "open_sizes", "refuse_hidden_modules", "refuse_unseen"]
 
 
 def named_state(module: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -45,6 +45,26 @@ def refuse_hidden_modules(root: Any, kind: type) -> None:
                 why = "Their parameters would be neither trained nor saved"
                 remedy = f"self.{name} = nn.{wrapper}({name})"
                 raise UsageError(message(where, got, f"an nn.{wrapper}", why=why, remedy=remedy))
+
+
+def refuse_unseen(root: Any, kind: type) -> None:
+    """Raise where parameters are not known: in a plain list, or not made yet."""
+    refuse_hidden_modules(root, kind)
+    for path, module in root.named_modules():
+        if module._open:
+            name = type(module).__name__
+            raise UsageError(open_sizes(module, f"{path}/{name}" if path else name))
+
+
+def open_sizes(module: Any, where: str, asked: str = "") -> str:
+    """The error of a layer whose sizes are not known yet."""
+    sizes = ", ".join(f"{name}=None" for name in module._open)
+    got = f"{sizes} when {asked or 'its parameters are'} asked for"
+    why, remedy = (
+        "They are made from its shape",
+        "Send one batch through the network before: net(x)",
+    )
+    return message(where, got, "a first input", why=why, remedy=remedy)
 
 
 def load(module: Any, state: Mapping[str, Any], strict: bool) -> tuple[list[str], list[str]]:
