@@ -7,13 +7,34 @@ from typing import Any
 
 from chainrule import nn
 from chainrule.errors import UsageError, message
-from chainrule.models.lenet import lenet5
+from chainrule.models.inpaint import inpaint_mlp
+from chainrule.models.lenet import lenet5, lenet_lecture
+from chainrule.models.logistic import logistic
 from chainrule.models.mlp import mlp
+from chainrule.models.softmax_regression import softmax_regression
 from chainrule.models.xor import xor
 
-__all__ = ["MODELS", "build", "lenet5", "mlp", "xor"]
+__all__ = [
+    "MODELS",
+    "build",
+    "inpaint_mlp",
+    "lenet5",
+    "lenet_lecture",
+    "logistic",
+    "mlp",
+    "softmax_regression",
+    "xor",
+]
 
-MODELS = {"lenet5": lenet5, "mlp": mlp, "xor": xor}
+MODELS = {
+    "logistic": logistic,
+    "xor": xor,
+    "softmax_regression": softmax_regression,
+    "mlp": mlp,
+    "lenet5": lenet5,
+    "lenet_lecture": lenet_lecture,
+    "inpaint_mlp": inpaint_mlp,
+}
 
 
 def build(name: str, **config: Any) -> nn.Module:
