@@ -27,7 +27,7 @@ class SoftmaxRegression(nn.Module):
         return self.fc(x.flatten(1))
 
     def templates(self) -> Tensor:
-        """The rows of W: f32[num_classes,*input_shape]; a picture scores by its product with one."""
+        """The rows of W: f32[num_classes,*input_shape]; the score is the product with one."""
         return self.fc.weight.detach().reshape(-1, *self.input_shape)
 
 
