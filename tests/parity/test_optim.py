@@ -16,6 +16,16 @@ CASES = [
     ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01}),
     ("SGD", {"lr": 0.05, "momentum": 0.8, "nesterov": True}),
     ("SGD", {"lr": 0.001, "maximize": True}),
+    ("Adagrad", {}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.05, "weight_decay": 0.1}),
+    ("Adagrad", {"lr": 0.1, "initial_accumulator_value": 0.5, "eps": 1e-3, "maximize": True}),
+    ("RMSprop", {}),
+    ("RMSprop", {"lr": 0.02, "alpha": 0.9, "momentum": 0.8, "weight_decay": 0.1}),
+    ("RMSprop", {"lr": 0.001, "centered": True, "eps": 1e-2}),
+    ("RMSprop", {"lr": 0.001, "centered": True, "momentum": 0.5, "maximize": True, "eps": 0.1}),
+    ("Adadelta", {}),
+    ("Adadelta", {"lr": 0.5, "rho": 0.8, "eps": 1e-3, "weight_decay": 0.1}),
+    ("Adadelta", {"rho": 0.99, "maximize": True}),
     ("Adam", {"lr": 0.01}),
     ("Adam", {"lr": 0.01, "betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
     ("Adam", {"lr": 0.01, "amsgrad": True}),
@@ -25,10 +35,10 @@ CASES = [
 SHAPES = [(3, 2), (4,), (), (1, 1)]
 
 
-def parameters():
+def parameters(dtype="float64"):
     import torch
 
-    arrays = [np.random.default_rng(0).normal(size=shape) for shape in SHAPES]
+    arrays = [np.random.default_rng(0).normal(size=shape).astype(dtype) for shape in SHAPES]
     ours = [cr.tensor(a, requires_grad=True) for a in arrays]
     return ours, [torch.tensor(a, requires_grad=True) for a in arrays]
 
@@ -41,19 +51,21 @@ def advance(params, optimizer, steps, start=0):
         optimizer.step()
 
 
-def same(ours, theirs):
+def same(ours, theirs, tolerance=1e-10):
     for mine, their in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(mine.numpy(), their.detach().numpy(), rtol=1e-10, atol=1e-10)
+        wanted = their.detach().numpy()
+        np.testing.assert_allclose(mine.numpy(), wanted, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 2e-4)])
 @pytest.mark.parametrize(("name", "options"), CASES)
-def test_100_steps(name, options):
+def test_100_steps(name, options, dtype, tolerance):
     import torch
 
-    ours, theirs = parameters()
+    ours, theirs = parameters(dtype)
     advance(ours, getattr(optim, name)(ours, **options), 100)
     advance(theirs, getattr(torch.optim, name)(theirs, **options), 100)
-    same(ours, theirs)
+    same(ours, theirs, tolerance)
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
@@ -77,6 +89,10 @@ def test_state_goes_both_ways(name, options):
         for key, value in held.items():
             if isinstance(value, cr.Tensor):
                 held[key] = torch.tensor(value.numpy().copy())
+    their_state = their.state_dict()["state"]
+    assert {k: list(held) for k, held in state["state"].items()} == {
+        k: [name for name in held if held[name] is not None] for k, held in their_state.items()
+    }
     fresh.load_state_dict(state)
     advance(ours, mine, 5, start=10)
     advance(theirs, fresh, 5, start=10)

@@ -1,4 +1,4 @@
-"""Adam and AdamW: steps scaled by running moments of the gradient."""
+"""Steps along the running mean of the gradient, scaled by its running square: Adam, AdamW, LAMB."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from math import sqrt
 from typing import Any
 
-from chainrule.optim.optimizer import Optimizer, State, not_negative, two_factors
+from chainrule.operators import choose
+from chainrule.optim.optimizer import NOT_NEGATIVE, TWO_FACTORS, Optimizer, State
 from chainrule.tensor import Tensor
 
-__all__ = ["Adam", "AdamW"]
+__all__ = ["LAMB", "Adam", "AdamW"]
 
 
 class Adam(Optimizer):
@@ -28,10 +29,10 @@ class Adam(Optimizer):
     """
 
     bounds = {
-        "lr": ("a number of 0 or more", not_negative),
-        "betas": ("two numbers from 0 to below 1", two_factors),
-        "eps": ("a number of 0 or more", not_negative),
-        "weight_decay": ("a number of 0 or more", not_negative),
+        "lr": NOT_NEGATIVE,
+        "betas": TWO_FACTORS,
+        "eps": NOT_NEGATIVE,
+        "weight_decay": NOT_NEGATIVE,
     }
 
     def __init__(
@@ -46,41 +47,32 @@ class Adam(Optimizer):
         maximize: bool = False,
         no_decay_on_bias: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "amsgrad": amsgrad,
-                "maximize": maximize,
-                "no_decay_on_bias": no_decay_on_bias,
-            },
-        )
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+            "no_decay_on_bias": no_decay_on_bias,
+        }
+        super().__init__(params, defaults)
 
     def update(self, p: Tensor, grad: Tensor, state: State, group: Mapping[str, Any]) -> Tensor:
-        """p - lr m̂ / (√v̂ + eps)"""
-        if group["weight_decay"]:
-            grad = grad + p * group["weight_decay"]
-        return p - self.way(grad, state, group)
+        """θ - lr m̂ / (√v̂ + eps)"""
+        return p - self.way(grad, state, group, group["lr"])
 
-    def way(self, grad: Tensor, state: State, group: Mapping[str, Any]) -> Tensor:
-        """lr m̂ / (√v̂ + eps), with m and v brought up to date"""
+    def way(self, grad: Tensor, state: State, group: Mapping[str, Any], rate: float) -> Tensor:
+        """rate m̂ / (√v̂ + eps), with m and v brought up to date"""
         first, second = group["betas"]
-        t = state["step"] = state.get("step", 0) + 1
-        squares = grad.square() * (1 - second)
-        m, v = state.get("exp_avg"), state.get("exp_avg_sq")
-        m = grad * (1 - first) if m is None else m * first + grad * (1 - first)
-        v = squares if v is None else v * second + squares
-        self.keep(state, "exp_avg", m)
-        self.keep(state, "exp_avg_sq", v)
+        t = self.count(state)
+        m = self.average(state, "exp_avg", grad, first)
+        v = self.average(state, "exp_avg_sq", grad.square(), second)
         if group["amsgrad"]:
             largest = state.get("max_exp_avg_sq")
-            v = v if largest is None else Tensor._of(largest._node).maximum(v)
-            self.keep(state, "max_exp_avg_sq", v)
+            v = self.keep(state, "max_exp_avg_sq", v if largest is None else largest.maximum(v))
         scale = v.sqrt() * (1 / sqrt(1 - second**t)) + group["eps"]
-        return m / scale * (group["lr"] / (1 - first**t))
+        return m / scale * (rate / (1 - first**t))
 
 
 class AdamW(Adam):
@@ -97,23 +89,44 @@ class AdamW(Adam):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
-        *,
-        maximize: bool = False,
-        no_decay_on_bias: bool = False,
+        **options: bool,
     ) -> None:
-        super().__init__(
-            params,
-            lr,
-            betas,
-            eps,
-            weight_decay,
-            amsgrad,
-            maximize=maximize,
-            no_decay_on_bias=no_decay_on_bias,
-        )
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **options)
+
+    def decayed(self, p: Tensor, grad: Tensor, group: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """(1 - lr weight_decay) θ, g"""
+        return p * (1 - group["lr"] * group["weight_decay"]), grad
+
+
+class LAMB(Adam):
+    """Adam whose step has the length of the parameter: for large batches
+
+    With m̂ and v̂ of Adam, for each parameter (a layer's weight or bias):
+    r = m̂ / (√v̂ + eps) + weight_decay θ,  θ ← θ - lr (‖θ‖ / ‖r‖) r
+    The trust ratio ‖θ‖ / ‖r‖ is 1 where one of the norms is 0.
+    Y. You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes", 2020,
+    algorithm 2 with φ(z) = z.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 1e-2,
+        **options: bool,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, **options)
+
+    def decayed(self, p: Tensor, grad: Tensor, group: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """θ, g: the decay is a part of r"""
+        return p, grad
 
     def update(self, p: Tensor, grad: Tensor, state: State, group: Mapping[str, Any]) -> Tensor:
-        """(1 - lr weight_decay) p - lr m̂ / (√v̂ + eps)"""
-        if group["weight_decay"]:
-            p = p * (1 - group["lr"] * group["weight_decay"])
-        return p - self.way(grad, state, group)
+        """θ - lr (‖θ‖ / ‖r‖) r"""
+        r = self.way(grad, state, group, 1.0) + p * group["weight_decay"]
+        length, size = r.norm(), p.norm()
+        nothing = (length * size).eq(0)
+        ratio = choose(nothing, 1.0, size / choose(nothing, 1.0, length))
+        return p - r * (ratio * group["lr"])

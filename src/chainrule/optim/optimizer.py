@@ -15,17 +15,25 @@ from chainrule.tensor import Tensor, tensor
 __all__ = ["Optimizer"]
 
 State = dict[str, Any]
+Bound = tuple[str, Callable[[Any], bool]]  # what an option must be, in words; the test
 
 
 class Optimizer:
     """Base class.  A subclass writes ``update(p, grad, state, group) -> new p`` with tensors.
 
-    ``param_groups`` is a list of dicts with ``params`` and their options; ``state`` maps a
-    parameter to its tensors.  Numbers that depend on the step are computed in Python, in float64.
+    params: parameters; or (name, parameter) pairs, as ``net.named_parameters()`` gives them; or
+    dicts ``{"params": …, "lr": 0.01}``, groups with options of their own.  ``param_groups`` is the
+    list of such dicts; ``state`` maps a parameter to its tensors.  Numbers that depend on the step
+    are computed in Python, in float64.
+
+    All optimizers share ``weight_decay`` λ, which adds λ θ to the gradient (unless the class says
+    otherwise), ``maximize``, and ``no_decay_on_bias``, which spares parameters of at most one axis:
+    biases, and the scales and shifts of normalisations.
+
+    Raises UsageError for an option out of its bounds, for no parameters, for a parameter twice.
     """
 
-    # option -> (what it must be, in words; the test)
-    bounds: dict[str, tuple[str, Callable[[Any], bool]]] = {}
+    bounds: Mapping[str, Bound] = {}
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -37,12 +45,12 @@ class Optimizer:
             raise UsageError(
                 message(self._name, "a tensor", "a list of them", remedy="[parameter]")
             )
-        listed = list(params)
-        if not listed:
+        listed = self._ordered(params)
+        for group in listed if listed and isinstance(listed[0], Mapping) else [{"params": listed}]:
+            self.add_param_group(group)
+        if not self._listed():
             needs = "at least one parameter"
             raise UsageError(message(self._name, "no parameters", needs, remedy="net.parameters()"))
-        for group in listed if isinstance(listed[0], Mapping) else [{"params": listed}]:
-            self.add_param_group(group)
 
     @property
     def _name(self) -> str:
@@ -50,10 +58,40 @@ class Optimizer:
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         """More parameters, with their own options: ``{"params": […], "lr": 0.01}``."""
+        if not isinstance(param_group, Mapping) or "params" not in param_group:
+            got, needs = type(param_group).__name__, 'a dict with "params"'
+            raise UsageError(message(self._name, f"a group that is a {got}", needs))
         group = {**self.defaults, **param_group}
         params = group["params"]
-        group["params"] = params = [params] if isinstance(params, Tensor) else list(params)
-        seen = {p for other in self.param_groups for p in other["params"]}
+        params = [params] if isinstance(params, Tensor) else self._ordered(params)
+        names = [pair[0] for pair in params if isinstance(pair, tuple)]
+        if names:
+            params = [pair[1] if isinstance(pair, tuple) else pair for pair in params]
+        named = {"param_names" in other for other in self.param_groups if other["params"]}
+        if len(names) not in (0, len(params)) or (params and len(named | {bool(names)}) == 2):
+            got, remedy = "some parameters with names, some without", "net.named_parameters()"
+            raise UsageError(message(self._name, got, "all or none", remedy=remedy))
+        self._check_params(params)
+        self._check(group)
+        group["params"] = params
+        if names:
+            group["param_names"] = names
+        self.param_groups.append(group)
+
+    def _ordered(self, params: Any) -> list[Any]:
+        """The parameters as a list, which a set is not, and an iterator only once."""
+        if isinstance(params, (set, frozenset)):
+            why = "Its order changes from run to run, and with it the saved state"
+            raise UsageError(message(self._name, "a set", "a list of parameters", why=why))
+        listed = list(params)
+        if not listed and isinstance(params, Iterator):
+            why = "A generator is empty after somebody has gone through it"
+            needs, remedy = "at least one parameter", "list(net.parameters()), used twice"
+            raise UsageError(message(self._name, "no parameters", needs, why=why, remedy=remedy))
+        return listed
+
+    def _check_params(self, params: Iterable[Any]) -> None:
+        seen = set(self._listed())
         for p in params:
             if not isinstance(p, Tensor) or not p.is_leaf:
                 got = "a tensor with a history" if isinstance(p, Tensor) else type(p).__name__
@@ -63,8 +101,6 @@ class Optimizer:
                 name = p.name or "a parameter"
                 raise UsageError(message(self._name, f"{name} twice", "each parameter once"))
             seen.add(p)
-        self._check(group)
-        self.param_groups.append(group)
 
     def _check(self, group: Mapping[str, Any]) -> None:
         for option, (needs, holds) in self.bounds.items():
@@ -141,23 +177,15 @@ class Optimizer:
         moved = False
         for group in self.param_groups:
             self._check(group)
+            undecayed = {**group, "weight_decay": 0.0}
+            spares = group.get("no_decay_on_bias")
             for p in group["params"]:
-                if p._grad is None:
-                    continue
-                moved = True
-                state = self.state.get(p)
-                if state is None:
-                    state = self.state[p] = {}
-                value, grad = Tensor._of(p._node), Tensor._of(p._grad._node)
-                if group.get("maximize"):
-                    grad = -grad
-                if group.get("no_decay_on_bias") and p.ndim <= 1:
-                    group_of_p = {**group, "weight_decay": 0.0}
-                else:
-                    group_of_p = group
-                p._write(self.update(value, grad, state, group_of_p)._node, "step")
+                if p._grad is not None:
+                    moved = True
+                    grad = Tensor._of(p._grad._node)
+                    self._update_one(p, grad, undecayed if spares and p.ndim <= 1 else group)
         if not moved:
-            count = sum(len(group["params"]) for group in self.param_groups)
+            count = len(self._listed())
             raise GradientError(
                 message(
                     f"{self._name}.step",
@@ -167,11 +195,31 @@ class Optimizer:
                 )
             )
 
+    def _update_one(self, p: Tensor, grad: Tensor, group: Mapping[str, Any]) -> None:
+        state, value = self.state.setdefault(p, {}), Tensor._of(p._node)
+        if group.get("maximize"):
+            grad = -grad
+        if group.get("weight_decay"):
+            value, grad = self.decayed(value, grad, group)
+        p._write(self.update(value, grad, state, group)._node, "step")
+
+    def decayed(self, p: Tensor, grad: Tensor, group: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """What weight decay makes of a parameter and its gradient: θ, g + weight_decay θ"""
+        return p, grad + p * group["weight_decay"]
+
     def update(self, p: Tensor, grad: Tensor, state: State, group: Mapping[str, Any]) -> Tensor:
         """The parameter's new value; ``state`` is brought up to date. To be written."""
         raise UsageError(
             message(self._name, "a step", "a method update(self, p, grad, state, group)")
         )
+
+    # ------------------------------------------------------------ what a subclass builds on
+
+    @staticmethod
+    def count(state: State) -> int:
+        """The number t of this step for this parameter, from 1."""
+        t = state["step"] = state.get("step", 0) + 1
+        return t
 
     @staticmethod
     def keep(state: State, name: str, value: Tensor) -> Tensor:
@@ -183,12 +231,18 @@ class Optimizer:
             held._write(value._node, "step")
         return value
 
+    @classmethod
+    def average(cls, state: State, name: str, value: Tensor, factor: float) -> Tensor:
+        """m ← factor m + (1 - factor) value, from 0: a running mean that the state keeps"""
+        held, new = state.get(name), value * (1 - factor)
+        return cls.keep(state, name, new if held is None else held * factor + new)
+
     # ------------------------------------------------------------ saving
 
     def state_dict(self) -> dict[str, Any]:
         """{"state": {number of the parameter: …}, "param_groups": […]}, as PyTorch has it."""
         number = {p: k for k, p in enumerate(self._listed())}
-        state = {number[p]: dict(held) for p, held in self.state.items() if p in number}
+        state = {number[p]: dict(held) for p, held in self.state.items() if held}
         groups = [
             {**group, "params": [number[p] for p in group["params"]]} for group in self.param_groups
         ]
@@ -205,6 +259,8 @@ class Optimizer:
         if theirs != mine:
             got = f"groups of {theirs} parameters"
             raise CheckpointError(message(f"{self._name}.load_state_dict", got, f"{mine}"))
+        for saved, group in zip(groups, self.param_groups, strict=True):
+            self._check_names(saved.get("param_names"), group.get("param_names"))
         numbers = [k for group in groups for k in group["params"]]
         params = dict(zip(numbers, self._listed(), strict=True))
         state = {}
@@ -221,6 +277,15 @@ class Optimizer:
         for group, loaded in zip(self.param_groups, new, strict=True):
             group.update(loaded)
         self.state = state
+
+    def _check_names(self, saved: list[str] | None, mine: list[str] | None) -> None:
+        """State belongs to places, as in PyTorch; where both sides have names, they must agree."""
+        for theirs, ours in zip(saved or (), mine or (), strict=False):
+            if theirs != ours:
+                got, needs = f"the state of {theirs}", f"that of {ours}"
+                remedy = 'Without "param_names" in its groups, state is taken in its order'
+                where = f"{self._name}.load_state_dict"
+                raise CheckpointError(message(where, got, needs, remedy=remedy))
 
     def _loaded(self, name: str, value: Any, p: Tensor) -> Any:
         if name == "step":
@@ -246,6 +311,9 @@ def not_negative(value: Any) -> bool:
     return not isinstance(value, bool) and 0 <= float(value) < float("inf")
 
 
-def two_factors(value: Any) -> bool:
-    """Two numbers from 0 to below 1."""
-    return len(value) == 2 and all(0 <= beta < 1 for beta in value)
+NOT_NEGATIVE: Bound = ("a number of 0 or more", not_negative)
+SHARE: Bound = ("a number from 0 to 1", lambda value: not_negative(value) and value <= 1)
+TWO_FACTORS: Bound = (
+    "two numbers from 0 to below 1",
+    lambda value: len(value) == 2 and all(0 <= beta < 1 for beta in value),
+)

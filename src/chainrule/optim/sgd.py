@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chainrule.errors import UsageError, message
-from chainrule.optim.optimizer import Optimizer, State, not_negative
+from chainrule.optim.optimizer import NOT_NEGATIVE, Optimizer, State
 from chainrule.tensor import Tensor
 
 __all__ = ["SGD"]
@@ -15,8 +15,9 @@ __all__ = ["SGD"]
 class SGD(Optimizer):
     """θ ← θ - lr v with v ← momentum v + (1 - dampening) g, g = ∂L/∂θ + weight_decay θ
 
-    The first v is g.  ``nesterov`` uses g + momentum v; without momentum v = g.
-    ``no_decay_on_bias`` leaves parameters of one axis undecayed.
+    The first v is g; without momentum v = g always.  ``nesterov`` goes along g + momentum v.
+    B. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964;
+    I. Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013.
 
     >>> import chainrule as cr
     >>> w = cr.tensor([1.0], requires_grad=True)
@@ -27,11 +28,7 @@ class SGD(Optimizer):
     tensor([0.8], requires_grad=True)
     """
 
-    bounds = {
-        "lr": ("a number of 0 or more", not_negative),
-        "momentum": ("a number of 0 or more", not_negative),
-        "weight_decay": ("a number of 0 or more", not_negative),
-    }
+    bounds = {"lr": NOT_NEGATIVE, "momentum": NOT_NEGATIVE, "weight_decay": NOT_NEGATIVE}
 
     def __init__(
         self,
@@ -45,30 +42,30 @@ class SGD(Optimizer):
         maximize: bool = False,
         no_decay_on_bias: bool = False,
     ) -> None:
-        if nesterov and (momentum <= 0 or dampening != 0):
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+            "no_decay_on_bias": no_decay_on_bias,
+        }
+        super().__init__(params, defaults)
+
+    def _check(self, group: Mapping[str, Any]) -> None:
+        super()._check(group)
+        momentum, dampening = group["momentum"], group["dampening"]
+        if group["nesterov"] and (momentum <= 0 or dampening != 0):
             got = f"nesterov with momentum={momentum}, dampening={dampening}"
             raise UsageError(message("SGD", got, "a momentum and no dampening"))
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-                "maximize": maximize,
-                "no_decay_on_bias": no_decay_on_bias,
-            },
-        )
 
     def update(self, p: Tensor, grad: Tensor, state: State, group: Mapping[str, Any]) -> Tensor:
-        """p - lr v"""
+        """θ - lr v"""
         momentum = group["momentum"]
-        if group["weight_decay"]:
-            grad = grad + p * group["weight_decay"]
         if momentum:
-            v = state.get("momentum_buffer")
-            v = grad if v is None else v * momentum + grad * (1 - group["dampening"])
+            held = state.get("momentum_buffer")
+            v = grad if held is None else held * momentum + grad * (1 - group["dampening"])
             self.keep(state, "momentum_buffer", v)
             grad = grad + v * momentum if group["nesterov"] else v
         return p - grad * group["lr"]
