@@ -52,9 +52,13 @@ class Stream:
 
     def next_draw(self) -> tuple[int, int, int]:
         """(seed, stream, draw) for ``ops.random``: the draw number is used up."""
+        return self.reserve(1)
+
+    def reserve(self, count: int) -> tuple[int, int, int]:
+        """(seed, stream, first draw) of ``count`` draws in a row, all of them used up."""
         with self._lock:
-            self.draws += 1
-            return self.seed, self.number, self.draws - 1
+            self.draws += count
+            return self.seed, self.number, self.draws - count
 
     def child(self) -> Stream:
         """A stream of its own under the next draw number, for a worker or a single sample.

@@ -4,8 +4,9 @@
 `prepare_picture` leads from any picture to the network's input.
 """
 
+from chainrule.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
 from chainrule.data.digits import digits
-from chainrule.data.loader import DataLoader, TensorDataset
+from chainrule.data.loader import DataLoader
 from chainrule.data.picture import PreparedPicture, prepare_picture
 from chainrule.data.strokes import rasterise
 from chainrule.data.transforms import (
@@ -20,10 +21,16 @@ from chainrule.data.transforms import (
     Upsample,
     from_spec,
 )
+from chainrule.data.workers import augmentation
 
 __all__ = [
     "digits",
+    "Dataset",
     "TensorDataset",
+    "Subset",
+    "ConcatDataset",
+    "random_split",
+    "augmentation",
     "DataLoader",
     "rasterise",
     "Transform",

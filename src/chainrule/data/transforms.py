@@ -52,9 +52,20 @@ class Uniform(Protocol):
 class Transform:
     """A function of a batch that can be written down."""
 
+    @property
+    def random(self) -> bool:
+        """Whether it needs a source of random numbers."""
+        return False
+
     def __call__(self, images: np.ndarray, rng: Uniform | None = None) -> np.ndarray:
         """f32[N,C,H,W] -> f32[N,C,P,Q], a new array. Other number types are converted to f32."""
         return self.apply(_batch(self, images))
+
+    def together(
+        self, images: np.ndarray, targets: np.ndarray, rng: Uniform | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Images and their targets; most transforms leave the targets as they are."""
+        return self(images, rng), targets
 
     def apply(self, images: np.ndarray) -> np.ndarray:
         """What a subclass defines: f32[N,C,H,W] -> f32[N,C,P,Q]."""
@@ -76,6 +87,11 @@ class Transform:
 @dataclass(frozen=True)
 class RandomTransform(Transform):
     """A transform that varies each image by itself: for training only."""
+
+    @property
+    def random(self) -> bool:
+        """True."""
+        return True
 
     def __call__(self, images: np.ndarray, rng: Uniform | None = None) -> np.ndarray:
         """f32[N,C,H,W] -> f32[N,C,H,W]; equal numbers from `rng` give equal bits."""
@@ -102,6 +118,20 @@ class Compose(Transform):
         for transform in self.transforms:
             images = transform(images, rng)
         return images
+
+    @property
+    def random(self) -> bool:
+        """Whether one of them is."""
+        return any(transform.random for transform in self.transforms)
+
+    def together(
+        self, images: np.ndarray, targets: np.ndarray, rng: Uniform | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """f32[N,C,H,W] and targets through all of them, in order."""
+        images = _batch(self, images)
+        for transform in self.transforms:
+            images, targets = transform.together(images, targets, rng)
+        return images, targets
 
     def deterministic(self) -> Compose:
         """The same without the random ones: what validation, test and pictures go through."""
