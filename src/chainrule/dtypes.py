@@ -8,7 +8,18 @@ import numpy as np
 
 from chainrule.errors import DtypeError, message
 
-__all__ = ["DType", "bool_", "dtype_of", "float32", "float64", "int32", "int64", "promote", "uint8"]
+__all__ = [
+    "DType",
+    "bool_",
+    "dtype_of",
+    "float32",
+    "float64",
+    "how_to_cast",
+    "int32",
+    "int64",
+    "promote",
+    "uint8",
+]
 
 
 class DType:
@@ -77,6 +88,17 @@ def dtype_of(source: object) -> DType:
 
 def _names() -> str:
     return "one of " + ", ".join(dtype.name for dtype in _ALL)
+
+
+def how_to_cast(dtype: DType) -> str:
+    """The remedy for a value that must be floating-point and is not; of bytes, pictures are meant.
+
+    >>> how_to_cast(int64)
+    '.float() casts a tensor'
+    """
+    if dtype is uint8:
+        return "A picture of 0 to 255, where networks are trained on 0 to 1? x.float() / 255"
+    return ".float() casts a tensor"
 
 
 def promote(a: DType, b: DType) -> DType:

@@ -70,7 +70,9 @@ def located(error: Exception, scope: str, line: str) -> Exception:
         text = _FIRST_SENTENCE.sub(rf"[{where}\g<where>] \g<claim> ({line}).", text)
         text = text if line in text else f"[{scope or 'program'}] {text} ({line})."
     try:
-        return type(error)(text)
+        again = type(error)(text)
+        again.__dict__.update(error.__dict__)
+        return again
     except Exception:  # an exception class that is made in another way
         return error.with_traceback(None)
 
@@ -84,6 +86,8 @@ class ShapeError(ChainruleError, ValueError):
 
     Fails: ``cr.ones(2, 3) @ cr.ones(2, 3)``.  Mended: ``cr.ones(2, 3) @ cr.ones(2, 3).T``.
     """
+
+    an_input: str | None = None  # words of the text that the network may replace by sizes that fit
 
 
 class DtypeError(ChainruleError, TypeError):

@@ -22,6 +22,7 @@ class Calls(threading.local):
 
     paths: dict[int, tuple[str, str]] = {}  # id(module) -> (path, scope)
     path = ""
+    searching = False  # for inputs that fit: what is recorded is for nobody
 
 
 calls = Calls()
@@ -39,7 +40,9 @@ def line_text() -> str:
         return ""
     code, number = line
     text = f"{PurePath(code.co_filename).name}:{number}"
-    return text if code.co_name == "<module>" else f"{text} in {code.co_qualname}"
+    if code.co_name == "<module>":
+        return text
+    return f"{text} in {code.co_qualname.rpartition('<locals>.')[2]}"
 
 
 def locate(error: ChainruleError, where: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod, sqrt
 from typing import Any
 
-from chainrule.dtypes import dtype_of, float32
+from chainrule.dtypes import dtype_of, float32, how_to_cast
 from chainrule.errors import DtypeError, ShapeError, message
 from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public
@@ -47,7 +47,8 @@ def _does_not_fit(x: Tensor, w: Tensor) -> ShapeError | DtypeError:
     where = here("linear")
     if x.shape and x.shape[-1] == w.shape[-1]:
         got = f"{type_text(x.shape, x.dtype)} with a {w.dtype.name} weight"
-        return DtypeError(message(where, got, "one number type", remedy=".to(dtype) casts"))
+        remedy = how_to_cast(x.dtype) if w.dtype.is_floating_point else ".to(dtype) casts"
+        return DtypeError(message(where, got, "one number type", remedy=remedy))
     needed = w.shape[-1]
     got, needs = type_text(x.shape, x.dtype), f"{needed} features"
     why = origin(x._node) or f"weight is {type_text(w.shape, w.dtype)}"

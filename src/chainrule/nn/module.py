@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from chainrule.dtypes import float32, float64
-from chainrule.errors import ChainruleError, NameNotFoundError, UsageError, message
+from chainrule.errors import ChainruleError, NameNotFoundError, ShapeError, UsageError, message
 from chainrule.nn import states
 from chainrule.nn.calls import calls, locate
+from chainrule.nn.fitting import name_inputs_that_fit
 from chainrule.nn.hooks import Handle, watch_backward
 from chainrule.nn.parameter import Parameter
 from chainrule.storage import recorder

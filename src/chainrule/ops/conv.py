@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from chainrule.dtypes import how_to_cast
 from chainrule.errors import DtypeError, ShapeError, message
 from chainrule.graph import type_text
 from chainrule.ops.op import Op, Sample, Typed, register
@@ -46,7 +47,7 @@ def conv_shape(
                 where,
                 f"{x.dtype.name} with a {w.dtype.name} weight",
                 "one floating-point type",
-                remedy=".float() casts a tensor",
+                remedy=how_to_cast(x.dtype),
             )
         )
     if len(w.shape) != len(stride) + 2:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from chainrule.dtypes import DType
 from chainrule.errors import ShapeError, UsageError, message
-from chainrule.graph import type_text
+from chainrule.graph import Node, type_text
 from chainrule.ops.op import Typed
 
-__all__ = ["Sizes", "Type", "Windows"]
+__all__ = ["Sizes", "Type", "Windows", "upstream"]
 
 Sizes = tuple[int, ...]
 
@@ -98,15 +99,36 @@ class Windows(NamedTuple):
             why += f" with dilation {_by(self.dilation)}"
         if max(self.padding) > 0:
             why += f" and padding {_by(self.padding)}"
-        raise ShapeError(
-            message(
-                where,
-                type_text(x.shape, x.dtype),
-                needs,
-                why=f"{why} does not fit into the input",
-                remedy="A larger input, more padding, or fewer layers that shrink it",
-            )
+        steps = _shrinking(x) if isinstance(x, Node) else ""
+        why += " does not fit into the input" + (f", which shrank {steps}" if steps else "")
+        remedy = "A larger input, more padding, or fewer layers that shrink it"
+        error = ShapeError(
+            message(where, type_text(x.shape, x.dtype), needs, why=why, remedy=remedy)
         )
+        error.an_input = "a larger input"
+        raise error
+
+
+def upstream(node: Node) -> Iterator[Node]:
+    """An image f[N,C,*S] and the images that it was made of, back to where its history begins."""
+    while True:
+        yield node
+        like = [i for i in node.inputs if len(i.shape) == len(node.shape) and i.dtype is node.dtype]
+        same_batch = [i for i in like if i.shape[0] == node.shape[0]]
+        if not same_batch:
+            return
+        node = same_batch[0]
+
+
+def _shrinking(x: Node) -> str:
+    """How the sides of an image became what they are: "28 → 24 → 12"; "" if they did not change."""
+    steps: list[str] = []
+    for node in upstream(x):
+        sides = node.shape[2:]
+        step = str(sides[0]) if len(set(sides)) == 1 else _by(sides)
+        if not steps or steps[-1] != step:
+            steps.append(step)
+    return " → ".join(reversed(steps)) if len(steps) > 1 else ""
 
 
 def _by(sizes: Sizes) -> str:
