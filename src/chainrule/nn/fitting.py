@@ -33,7 +33,7 @@ FARTHEST = 256  # pixels that a side is lengthened or shortened by in the search
 
 
 def origin(x: Node) -> str:
-    """Of features f[N,F] that were an image: "400 = 16·5·5: view of max_pool2d(conv2), input 28×28".
+    """Of features that were an image: "400 = 16·5·5: view of max_pool2d(conv2), input 28×28".
 
     "" if they were none.
     """
