@@ -24,4 +24,3 @@ html_copy_source = False
 pygments_style = "friendly"
 add_module_names = False
 toc_object_entries = False
-python_maximum_signature_line_length = 90

@@ -6,6 +6,7 @@ are the first sentences of the files where they stand.  ``.. verbs::`` shows eve
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import inspect
 import os
@@ -107,6 +108,8 @@ def entry(module: ModuleType, name: str) -> str:
 def described(kind: str, head: str, module: ModuleType | None, body: str) -> str:
     """A description as the Python domain wants it, the body indented."""
     where = f"\n   :module: {module.__name__}" if module else ""
+    if head in dir(builtins):  # bool in a signature is Python's, not the number type
+        where += "\n   :no-index:"
     indented = "\n".join("   " + line if line else "" for line in body.splitlines())
     return f".. py:{kind}:: {head}{where}\n\n{indented}"
 

@@ -34,12 +34,20 @@ def examples(path):
     return "\n".join(kept) + "\n"
 
 
+def run(path):
+    """How many examples of a page fail, and the names that it defines."""
+    names = {}
+    session = doctest.DocTestParser().get_doctest(examples(path), names, path.name, str(path), 0)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    failed = runner.run(session, clear_globs=False).failed
+    return failed, session.globs
+
+
 @pytest.mark.parametrize("path", PAGES, ids=page_id)
 def test_examples_run(path):
     cr.manual_seed(0)
-    session = doctest.DocTestParser().get_doctest(examples(path), {}, path.name, str(path), 0)
-    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
-    assert runner.run(session).failed == 0
+    failed, _ = run(path)
+    assert failed == 0
 
 
 @pytest.mark.parametrize("path", [*PAGES, *ROOT.glob("*.md")], ids=page_id)
@@ -76,12 +84,32 @@ def attribute(path):
     return thing
 
 
-@pytest.fixture(scope="module")
-def docstrings():
-    spec = importlib.util.spec_from_file_location("docstrings", DOCS / "docstrings.py")
+def loaded(path):
+    """A file that stands outside the package, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_op_of_the_page_on_adding_keeps_the_contract():
+    contract = loaded(ROOT / "tests" / "test_contract.py")
+    op = run(DOCS / "adding.md")[1]["Softsign"]()
+    contract.check_words(op)
+    for sample in contract.samples(op):
+        for check in ("shape_rule", "vjp", "second_order", "reads", "strides"):
+            getattr(contract, f"check_{check}")(op, sample)
+
+
+def test_the_glossary_is_alphabetic():
+    text = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    words = [word.casefold() for word in re.findall(r"^\*\*(.+?)\.\*\*", text, re.MULTILINE)]
+    assert words == sorted(words) and len(words) > 50
+
+
+@pytest.fixture(scope="module")
+def docstrings():
+    return loaded(DOCS / "docstrings.py")
 
 
 @pytest.mark.parametrize(
