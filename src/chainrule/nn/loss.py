@@ -223,6 +223,9 @@ def _along(weight: Tensor, axis: int, rank: int) -> Tensor:
     return weight.reshape((-1,) + (1,) * (rank - 1 - axis))
 
 
+_SAID: dict[Any, Any] = {}  # warnings that were given: once for each of the user's lines
+
+
 def _warn_of_softmax(x: Tensor) -> None:
     """softmax is exp(x - logsumexp(x)): look two nodes back."""
     node = x._node
@@ -243,7 +246,8 @@ def _warn_of_softmax(x: Tensor) -> None:
         if line is None:
             warnings.warn(text, stacklevel=2)
         else:
-            warnings.warn_explicit(text, UserWarning, line[0].co_filename, line[1])
+            place = (line[0].co_filename, line[1])
+            warnings.warn_explicit(text, UserWarning, *place, registry=_SAID)
 
 
 # ---------------------------------------------------------------- yes or no
