@@ -87,7 +87,7 @@ def _list_systems(json: bool) -> None:
             say(f"{name:{width}}  {SYSTEMS[name].title}")
         else:
             say(f"{name:{width}}  {recipe.data:15}  {recipe.parameters:>10,}  {recipe.time}")
-    say(f"\n{command()} train lenet trains the first.")
+    say(f"\n{command()} train lenet trains LeNet.")
 
 
 def _compute(system: str, json: bool) -> None:

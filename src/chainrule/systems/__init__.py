@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from chainrule.systems.boards import LOGISTIC, LOGISTIC_L2, MULTIVARIATE, NEURON, TWO_LAYER
 from chainrule.systems.classification import LENET
+from chainrule.systems.counts import JACOBIAN_ORDER, WHY_BACKPROP
 from chainrule.systems.system import Figure, Parts, Recipe, Report, System
 from chainrule.systems.xor import XOR
 
 __all__ = ["SYSTEMS", "Figure", "Parts", "Recipe", "Report", "System"]
 
 SYSTEMS: dict[str, System] = {
-    "lenet": LENET,
+    "logistic": LOGISTIC,
+    "logistic-l2": LOGISTIC_L2,
+    "multivariate": MULTIVARIATE,
+    "neuron": NEURON,
+    "two-layer": TWO_LAYER,
     "xor": XOR,
+    "why-backprop": WHY_BACKPROP,
+    "jacobian-order": JACOBIAN_ORDER,
+    "lenet": LENET,
 }

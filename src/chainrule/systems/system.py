@@ -41,7 +41,7 @@ class Figure:
             holds &= self.measured <= self.at_most
         if self.equal is not None:
             holds &= abs(self.measured - self.equal) <= self.within
-        return holds
+        return bool(holds)
 
     @property
     def wanted(self) -> str:
