@@ -2,17 +2,21 @@
 
     config.json           what was trained and how: everything that decides its figures
     metrics.sqlite        figures(epoch, name, value), readable while the training runs
-    last.safetensors      the checkpoint after the last whole epoch
+    last.safetensors      the last checkpoint, of a whole epoch or of a place in the middle of one
     log.txt               the lines that the command line printed
+    lock                  held by the process that trains; its number is inside
 
-A folder is claimed by making it, which succeeds for one process alone.
+A folder is claimed by making it, which succeeds for one process alone.  The lock is the system's:
+it ends with its process, however that ends, so a lock of the dead never stands in the way.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
+import os
 import sqlite3
+import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -26,6 +30,7 @@ from chainrule.train.checkpoint import read_checkpoint, write_atomically
 __all__ = ["RUNS", "Run", "open_run"]
 
 RUNS = Path("runs")
+SCHEMA = 1  # of the metrics database, kept in its user_version
 
 
 class Run:
@@ -33,6 +38,7 @@ class Run:
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.folder = Path(folder)
+        self._lock: _Lock | None = None
 
     @classmethod
     def create(
@@ -43,12 +49,28 @@ class Run:
         Raises UsageError if ``out`` exists; nothing in it is touched.
         """
         run = cls(_claimed(name) if out is None else _made(Path(out)))
-        run.write_config(config | {"started": datetime.now(UTC).isoformat()})
-        with run._database() as database:
+        run.claim()
+        with run._database(new=True) as database:
             database.execute("PRAGMA journal_mode=WAL")  # readers never wait, nor do they block
             columns = "epoch INTEGER, name TEXT, value REAL, PRIMARY KEY (epoch, name)"
             database.execute(f"CREATE TABLE figures ({columns})")
+            database.execute(f"PRAGMA user_version={SCHEMA}")
+        run.write_config(config | {"started": datetime.now(UTC).isoformat()})
         return run
+
+    def claim(self) -> None:
+        """Keep other processes from training in this folder, until ``release`` or our end.
+
+        Raises UsageError if another process holds it.
+        """
+        if self._lock is None:
+            self._lock = _Lock(self.folder / "lock")
+
+    def release(self) -> None:
+        """Let others train in this folder."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -100,27 +122,44 @@ class Run:
         return list(epochs.values())
 
     @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
+    def _database(self, new: bool = False) -> Iterator[sqlite3.Connection]:
         """The open file of the figures; what was written is committed together, or not at all."""
+        file = f"{self.metrics_file.absolute().as_uri()}?mode={'rwc' if new else 'rw'}"
         try:
-            with closing(sqlite3.connect(self.metrics_file, timeout=30)) as database, database:
+            with closing(sqlite3.connect(file, timeout=30, uri=True)) as database, database:
+                (found,) = database.execute("PRAGMA user_version").fetchone()
+                if found != (0 if new else SCHEMA):
+                    raise self._foreign(found)
                 yield database
         except sqlite3.Error as error:
             got = f"{self.metrics_file}, which can't be used ({error})"
             needs = "a sound file and room on the disk"
             raise DataError(message("run", got, needs)) from error
 
+    def _foreign(self, found: int) -> DataError:
+        got, needs = f"{self.metrics_file} of version {found}", f"version {SCHEMA}"
+        why = "Another release of chainrule wrote it" if found else "It is no metrics database"
+        remedy = "Read it with that release; nothing was changed" if found else ""
+        return DataError(message("run", got, needs, why=why, remedy=remedy))
+
     def log(self, line: str) -> None:
         """Add a line to the log."""
-        with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        path = self.folder / "log.txt"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            got = f"{path}, which can't be written ({error.strerror or error})"
+            raise DataError(message("run", got, "room on the disk")) from error
 
     def read_checkpoint(self) -> dict[str, Any]:
         """The last checkpoint's parts, or a CheckpointError that says why there is none."""
         if not self.checkpoint.exists():
             got = f"{self.folder}, which has no checkpoint"
-            why = "It ended before its first epoch was over"
-            raise CheckpointError(message("run", got, "a run with one", why=why))
+            why = "It ended before the first was kept"
+            others = [run for run in _by_age() if run.checkpoint.exists()]
+            remedy = f"The newest run with one: {others[-1].folder.name}" if others else ""
+            raise CheckpointError(message("run", got, "a run with one", why=why, remedy=remedy))
         return read_checkpoint(self.checkpoint)
 
 
@@ -135,7 +174,7 @@ def open_run(name: str | PathLike[str] = "last") -> Run:
             got, needs = f"no run in {RUNS.absolute()}", "at least one"
             remedy = "Train one first: chainrule train lenet"
             raise UsageError(message("run", got, needs, remedy=remedy))
-        return max((Run(folder) for folder in there), key=lambda run: run.config.get("started", ""))
+        return _by_age()[-1]
     for folder in (Path(name), RUNS / name):
         if (folder / "config.json").is_file():
             return Run(folder)
@@ -144,6 +183,48 @@ def open_run(name: str | PathLike[str] = "last") -> Run:
     remedy = f"Nearest: {nearest[0]}" if nearest else "Train one first: chainrule train lenet"
     needs = 'a run\'s folder, its name in runs/, or "last"'
     raise UsageError(message("run", repr(str(name)), needs, remedy=remedy))
+
+
+def _by_age() -> list[Run]:
+    """The runs in ``runs/``, the one that was started last at the end."""
+    there = [Run(path.parent) for path in sorted(RUNS.glob("*/config.json"))]
+    return sorted(there, key=lambda run: run.config.get("started", ""))
+
+
+class _Lock:
+    """The system's lock on a file, with our number inside; closing the file gives it back."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise _cannot_make(path, error) from error
+        self.release = weakref.finalize(self, os.close, file)
+        try:
+            _take(file)
+        except OSError:
+            os.lseek(file, 0, os.SEEK_SET)
+            holder = os.read(file, 20).decode("ascii", "replace").strip() or "unknown"
+            self.release()
+            got, needs = f"{path.parent}, in use by process {holder}", "a run that nobody trains"
+            remedy = "Wait for it, or end that process"
+            raise UsageError(message("run", got, needs, remedy=remedy)) from None
+        os.truncate(file, 0)
+        os.lseek(file, 0, os.SEEK_SET)
+        os.write(file, f"{os.getpid()}\n".encode())
+
+
+def _take(file: int) -> None:
+    """Lock an open file, or raise OSError at once."""
+    if os.name == "nt":
+        import msvcrt
+
+        os.lseek(file, 1 << 20, os.SEEK_SET)  # a locked byte can't be read: one beyond the number
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _claimed(name: str) -> Path:
