@@ -182,7 +182,7 @@ def test_memory_is_flat_over_a_thousand_steps():
 
 def test_patterns_keep_only_what_they_name():
     _, _, tape = train(2, {"nodes": ["h*"]})
-    assert tape.names() == ["h"]
+    assert tape.names() == list(tape) == ["h"]
     assert tape["h"].bar.shape == (5, 3)
     with pytest.raises(cr.GradientError, match="a value that was not kept"):
         tape["loss"].value  # noqa: B018

@@ -306,6 +306,9 @@ class Tape:
     def __contains__(self, name: str) -> bool:
         return bool(self._find(self._step, name))
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
     def at(self, step: int) -> Tape:
         """A tape with one of the steps that ``steps=`` asked for."""
         found = self._step if step == self._step.number else self._kept.get(step)
