@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from chainrule import __version__
-from chainrule.cli import doctor, explain, gradcheck, predict, summary, train
+from chainrule.cli import doctor, explain, gradcheck, predict, run, summary, train
 from chainrule.cli.output import can_print_blocks, command, say, say_json
 from chainrule.errors import ChainruleError, UsageError
 
@@ -35,8 +35,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for verb in (train, predict, explain, summary, gradcheck, doctor):
-    app.command(verb.__name__.rpartition(".")[2], help=verb.HELP)(verb.run)
+for verb in (train, predict, explain, summary, gradcheck, run, doctor):
+    name, settings = verb.__name__.rpartition(".")[2], getattr(verb, "SETTINGS", None)
+    app.command(name, help=verb.HELP, context_settings=settings)(verb.run)
 
 FIRST_STEPS = {
     "train lenet": "train a network on handwritten digits",

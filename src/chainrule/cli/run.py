@@ -1,0 +1,75 @@
+"""``chainrule run``: a PyTorch script, unchanged, on Chainrule."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chainrule.cli.torch_names import torch_is_chainrule
+from chainrule.errors import ChainruleError, NameNotFoundError, UsageError, message
+
+HELP = """Run a PyTorch script on Chainrule, unchanged.
+
+In the script, torch and torchvision's datasets and transforms mean Chainrule's. What stands
+after the script's name is handed on to it. An installed PyTorch is not loaded.
+
+\b
+Examples:
+  chainrule run train_mnist.py
+  chainrule run train_mnist.py --epochs 3
+"""
+
+SETTINGS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+def run(
+    script: Annotated[str, typer.Argument(help="A Python file.", show_default=False)],
+    arguments: Annotated[list[str] | None, typer.Argument(help="The script's own words.")] = None,
+) -> None:
+    """Run."""
+    path = Path(script)
+    if not path.is_file():
+        raise UsageError(message("run", script, "a Python file that is there"))
+    sys.argv = [script, *(arguments or [])]
+    sys.path.insert(0, str(path.resolve().parent))
+    with torch_is_chainrule():
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except NameNotFoundError as error:
+            raise NameNotFoundError(f"{error}{_line_of(error, path)}") from None
+        except (ChainruleError, KeyboardInterrupt):
+            raise  # a text that says where, or the person's own wish
+        except SystemExit as end:
+            _exit(end)
+        except Exception as error:
+            _show_their_frames(error, path)
+            raise typer.Exit(1) from None
+
+
+def _exit(end: SystemExit) -> None:
+    """As Python ends: with a number, or with a text on standard error and 1."""
+    if end.code is None or isinstance(end.code, int):
+        raise typer.Exit(end.code or 0)
+    sys.stderr.write(f"{end.code}\n")
+    raise typer.Exit(1)
+
+
+def _line_of(error: Exception, script: Path) -> str:
+    """Where in the script an error arose."""
+    lines = [
+        f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(script)
+    ]
+    return f" ({script.name}:{lines[-1]})" if lines else ""
+
+
+def _show_their_frames(error: Exception, script: Path) -> None:
+    """The traceback from the script's first line on: what lies above is how it was started."""
+    frames = traceback.TracebackException.from_exception(error)
+    inside = [f.filename == str(script) for f in frames.stack]
+    del frames.stack[: inside.index(True) if True in inside else 0]
+    sys.stderr.write("".join(frames.format()))

@@ -1,0 +1,148 @@
+"""Scripts that were written for PyTorch."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from chainrule.cli import main
+from chainrule.cli.torch_names import torch_is_chainrule
+
+CLASSIC = """
+import argparse
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+import torch.optim as optim
+from torch.optim.lr_scheduler import StepLR
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super(Net, self).__init__()
+        self.conv1 = nn.Conv2d(1, 4, 3, 1)
+        self.dropout = nn.Dropout(0.25)
+        self.fc1 = nn.Linear(4 * 3 * 3, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        return F.log_softmax(self.fc1(torch.flatten(self.dropout(x), 1)), dim=1)
+
+
+def train(model, device, loader, optimizer):
+    model.train()
+    for data, target in loader:
+        data, target = data.to(device), target.to(device)
+        optimizer.zero_grad()
+        loss = F.nll_loss(model(data), target)
+        loss.backward()
+        optimizer.step()
+
+
+def test(model, device, loader):
+    model.eval()
+    total, correct = 0, 0
+    with torch.no_grad():
+        for data, target in loader:
+            output = model(data.to(device))
+            total += F.nll_loss(output, target, reduction="sum").item()
+            pred = output.argmax(dim=1, keepdim=True)
+            correct += pred.eq(target.view_as(pred)).sum().item()
+            _, again = torch.max(output.data, 1)
+            assert torch.equal(again, pred.squeeze(1))
+    print("loss {:.3f} right {}/{}".format(total / len(loader.dataset), correct, 64))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--epochs", type=int, default=1)
+    args = parser.parse_args()
+    torch.manual_seed(1)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    x = torch.rand(64, 1, 8, 8)
+    y = (x[:, 0, 0, 0] > 0.5).long()
+    loader = DataLoader(TensorDataset(x, y), batch_size=16, shuffle=True)
+    model = Net().to(device)
+    optimizer = optim.Adadelta(model.parameters(), lr=1.0)
+    scheduler = StepLR(optimizer, step_size=1, gamma=0.7)
+    for epoch in range(args.epochs):
+        train(model, device, loader, optimizer)
+        test(model, device, torch.utils.data.DataLoader(loader.dataset, batch_size=64))
+        scheduler.step()
+    torch.save(model.state_dict(), "net.pt")
+    model.load_state_dict(torch.load("net.pt"))
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["chainrule"])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def written(text):
+    Path("script.py").write_text(text, encoding="utf-8")
+    return "script.py"
+
+
+def test_a_classic_script_runs_unchanged(capsys):
+    assert main(["run", written(CLASSIC), "--epochs", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and all("right" in line for line in lines)
+    losses = [float(line.split()[1]) for line in lines]
+    assert losses[-1] < losses[0]
+    assert Path("net.pt").is_file()
+
+
+def test_an_installed_torch_is_neither_loaded_nor_changed():
+    marker = object()
+    sys.modules["torch.marker"] = marker  # type: ignore[assignment]
+    try:
+        with torch_is_chainrule():
+            import torch
+
+            assert torch.Tensor.__module__ == "chainrule.tensor"
+            assert "torch.marker" not in sys.modules
+        assert sys.modules["torch.marker"] is marker
+        assert getattr(sys.modules.get("torch"), "Tensor", None) is not torch.Tensor
+    finally:
+        del sys.modules["torch.marker"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "says"),
+    [
+        ("import torch.distributed", 1, "torch.distributed is not in Chainrule, which has torch,"),
+        (
+            "import torch\ntorch.nn.Conv2D",
+            1,
+            "torch.nn.Conv2D is not in Chainrule; nearest Conv2d (script.py:2)\n",
+        ),
+        ("import torch\ntorch.ones(2) + torch.ones(3)", 1, "(script.py:2)"),
+        ("import sys\nsys.exit(7)", 7, ""),
+        ("raise SystemExit('that is all')", 1, "that is all\n"),
+        ("raise KeyboardInterrupt", 130, ""),
+    ],
+)
+def test_ends(capsys, text, code, says):
+    assert main(["run", written(text)]) == code
+    error = capsys.readouterr().err
+    assert says in error and len(error.splitlines()) <= 1
+
+
+def test_a_foreign_error_shows_the_script_alone(capsys):
+    assert main(["run", written("def f():\n    return 1 / 0\n\n\nf()\n")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback") and error.endswith("ZeroDivisionError: division by zero\n")
+    assert "runpy" not in error and "cli" not in error
+
+
+def test_no_script(capsys):
+    assert main(["run", "nowhere.py"]) == 2
+    assert capsys.readouterr().err == "[run] got nowhere.py, needs a Python file that is there.\n"
