@@ -27,9 +27,10 @@ from chainrule.nn.activation import (
 )
 from chainrule.nn.container import ModuleDict, ModuleList, Sequential
 from chainrule.nn.conv import Conv1d, Conv2d, Conv3d
-from chainrule.nn.dropout import Dropout, Dropout2d
+from chainrule.nn.dropout import Dropout, Dropout1d, Dropout2d
 from chainrule.nn.embedding import Embedding
-from chainrule.nn.linear import Flatten, Identity, Linear, Unflatten
+from chainrule.nn.linear import Bilinear, Flatten, Identity, Linear, Unflatten
+from chainrule.nn.local import LocallyConnected2d
 from chainrule.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -41,7 +42,15 @@ from chainrule.nn.loss import (
     SmoothL1Loss,
 )
 from chainrule.nn.module import Module
-from chainrule.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
+from chainrule.nn.norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    GroupNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    RMSNorm,
+)
 from chainrule.nn.padding import (
     ConstantPad1d,
     ConstantPad2d,
@@ -54,7 +63,10 @@ from chainrule.nn.padding import (
 )
 from chainrule.nn.parameter import Parameter
 from chainrule.nn.pool import (
+    AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
     AvgPool1d,
     AvgPool2d,
     AvgPool3d,
@@ -62,9 +74,14 @@ from chainrule.nn.pool import (
     MaxPool2d,
     MaxPool3d,
 )
+from chainrule.nn.resize import PixelShuffle, PixelUnshuffle, Upsample
+from chainrule.nn.unfold import Fold, Unfold
 
 __all__ = [
+    "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
@@ -73,6 +90,7 @@ __all__ = [
     "BatchNorm3d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "Bilinear",
     "ConstantPad1d",
     "ConstantPad2d",
     "Conv1d",
@@ -80,12 +98,15 @@ __all__ = [
     "Conv3d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
     "Dropout2d",
     "ELU",
     "Embedding",
     "Flatten",
+    "Fold",
     "functional",
     "GELU",
+    "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
@@ -96,6 +117,8 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocallyConnected2d",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool1d",
     "MaxPool2d",
@@ -106,12 +129,15 @@ __all__ = [
     "MSELoss",
     "NLLLoss",
     "Parameter",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "ReflectionPad1d",
     "ReflectionPad2d",
     "ReLU",
     "ReLU6",
     "ReplicationPad1d",
     "ReplicationPad2d",
+    "RMSNorm",
     "Sequential",
     "Sigmoid",
     "SiLU",
@@ -120,6 +146,8 @@ __all__ = [
     "Softplus",
     "Tanh",
     "Unflatten",
+    "Unfold",
+    "Upsample",
     "ZeroPad1d",
     "ZeroPad2d",
 ]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.creation import bernoulli
-from chainrule.errors import UsageError, message
+from chainrule.errors import ShapeError, UsageError, message
+from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public
 from chainrule.nn.module import Module
 from chainrule.operators import choose
 from chainrule.tensor import Tensor
 
-__all__ = ["Dropout", "Dropout2d", "dropout", "dropout2d"]
+__all__ = ["Dropout", "Dropout1d", "Dropout2d", "dropout", "dropout1d", "dropout2d"]
 
 
 def _drop(x: Tensor, p: float, training: bool, inplace: bool, shape: tuple[int, ...]) -> Tensor:
@@ -38,13 +39,28 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return _drop(input, p, training, inplace, input.shape)
 
 
+def _channels(rank: int, x: Tensor, where: str) -> tuple[int, ...]:
+    """One choice per channel: x is f[N,C,*S], or f[C,*S]."""
+    if x.ndim not in (rank + 1, rank + 2):
+        got = type_text(x.shape, x.dtype)
+        raise ShapeError(message(here(where), got, "f[N,C,L]" if rank == 1 else "f[N,C,H,W]"))
+    return (*x.shape[:-rank], *(1,) * rank)
+
+
+@public
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """As ``dropout``, whole channels at a time      x: f[N,C,L]"""
+    return _drop(input, p, training, inplace, _channels(1, input, "dropout1d"))
+
+
 @public
 def dropout2d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
     """As ``dropout``, whole channels at a time      x: f[N,C,H,W]"""
-    shape = (*input.shape[:2], *(1,) * (input.ndim - 2))
-    return _drop(input, p, training, inplace, shape)
+    return _drop(input, p, training, inplace, _channels(2, input, "dropout2d"))
 
 
 class Dropout(Module):
@@ -65,6 +81,12 @@ class Dropout(Module):
     def extra_repr(self) -> str:
         """p, inplace"""
         return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout1d(Dropout):
+    """``Dropout`` of whole channels      x: f[N,C,L]"""
+
+    function = dropout1d
 
 
 class Dropout2d(Dropout):

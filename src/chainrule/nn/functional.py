@@ -23,9 +23,10 @@ from chainrule.nn.activation import (
     tanh,
 )
 from chainrule.nn.conv import conv1d, conv2d, conv3d
-from chainrule.nn.dropout import dropout, dropout2d
+from chainrule.nn.dropout import dropout, dropout1d, dropout2d
 from chainrule.nn.embedding import embedding, one_hot
-from chainrule.nn.linear import linear
+from chainrule.nn.linear import bilinear, linear
+from chainrule.nn.local import locally_connected2d
 from chainrule.nn.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -36,10 +37,20 @@ from chainrule.nn.loss import (
     nll_loss,
     smooth_l1_loss,
 )
-from chainrule.nn.norm import batch_norm, layer_norm, normalize
+from chainrule.nn.norm import (
+    batch_norm,
+    group_norm,
+    layer_norm,
+    local_response_norm,
+    normalize,
+    rms_norm,
+)
 from chainrule.nn.padding import pad
 from chainrule.nn.pool import (
+    adaptive_avg_pool1d,
     adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
@@ -47,13 +58,19 @@ from chainrule.nn.pool import (
     max_pool2d,
     max_pool3d,
 )
+from chainrule.nn.resize import interpolate, pixel_shuffle, pixel_unshuffle
+from chainrule.nn.unfold import fold, unfold
 
 __all__ = [
+    "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
     "batch_norm",
+    "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "conv1d",
@@ -61,18 +78,24 @@ __all__ = [
     "conv3d",
     "cross_entropy",
     "dropout",
+    "dropout1d",
     "dropout2d",
     "elu",
     "embedding",
+    "fold",
     "gelu",
+    "group_norm",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "layer_norm",
     "leaky_relu",
     "linear",
+    "local_response_norm",
+    "locally_connected2d",
     "log_softmax",
     "logsigmoid",
     "max_pool1d",
@@ -83,12 +106,16 @@ __all__ = [
     "normalize",
     "one_hot",
     "pad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "relu",
     "relu6",
+    "rms_norm",
     "sigmoid",
     "silu",
     "smooth_l1_loss",
     "softmax",
     "softplus",
     "tanh",
+    "unfold",
 ]

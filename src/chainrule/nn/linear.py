@@ -19,7 +19,7 @@ from chainrule.ops.linear import matmul
 from chainrule.storage import recorder
 from chainrule.tensor import Tensor
 
-__all__ = ["Flatten", "Identity", "Linear", "Unflatten", "linear"]
+__all__ = ["Bilinear", "Flatten", "Identity", "Linear", "Unflatten", "bilinear", "linear"]
 
 
 @public
@@ -40,6 +40,18 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             node = record(elementwise.add, (node, expand_node(bias._node, node.shape)), {})
         return Tensor._of(node)
     y = input @ Tensor._of(turned)
+    return y if bias is None else y + bias
+
+
+@public
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y_k = aᵀ W_k b + bias_k      a: f[...,I], b: f[...,J], weight: f[K,I,J] -> y: f[...,K]"""
+    k, i, j = weight.shape
+    if input1.shape[-1:] != (i,) or input2.shape != (*input1.shape[:-1], j):
+        types = (type_text(x.shape, x.dtype) for x in (input1, input2))
+        raise ShapeError(message(here("bilinear"), " and ".join(types), f"f[...,{i}], f[...,{j}]"))
+    rows = input1 @ weight.permute(1, 0, 2).reshape(i, k * j)
+    y = (rows.reshape(*input1.shape[:-1], k, j) * input2.unsqueeze(-2)).sum(-1)
     return y if bias is None else y + bias
 
 
@@ -108,6 +120,37 @@ class Linear(Sized):
         """in_features, out_features, bias"""
         sizes = f"in_features={self.in_features}, out_features={self.out_features}"
         return f"{sizes}, bias={self._has_bias}"
+
+
+class Bilinear(Module):
+    """y_k = aᵀ W_k b + bias_k with weight f[K,I,J], bias f[K]; both start in U(-1/√I, 1/√I)"""
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.in1_features, self.in2_features = in1_features, in2_features
+        self.out_features = out_features
+        kind = float32 if dtype is None else dtype_of(dtype)
+        shape, bound = (out_features, in1_features, in2_features), 1 / sqrt(max(in1_features, 1))
+        self.weight = uniform_parameter(shape, bound, kind)
+        made = uniform_parameter((out_features,), bound, kind) if bias else None
+        self.register_parameter("bias", made)
+
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        """y_k = aᵀ W_k b + bias_k"""
+        return inner(bilinear)(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """in1_features, in2_features, out_features, bias"""
+        sizes = f"in1_features={self.in1_features}, in2_features={self.in2_features}"
+        return f"{sizes}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
 class Identity(Module):

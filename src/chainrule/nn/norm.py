@@ -1,9 +1,11 @@
-"""Normalisation by mean and variance: over the batch, or over the features of each sample."""
+"""Normalisation: over the batch, or over features, groups or neighbours of each sample."""
 
 from __future__ import annotations
 
 from math import prod
 from typing import Any
+
+import numpy as np
 
 from chainrule.creation import ones, zeros
 from chainrule.dtypes import dtype_of, float32
@@ -12,13 +14,28 @@ from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public
 from chainrule.nn.init import constant_parameter
 from chainrule.nn.module import Module
+from chainrule.nn.padding import pad
+from chainrule.nn.pool import avg_pool2d
 from chainrule.nn.sizes import Sized
 from chainrule.ops import reduce
 from chainrule.storage import recorder
 from chainrule.tensor import Tensor, tensor
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "batch_norm", "layer_norm",
-           "normalize"]  # fmt: skip
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "GroupNorm",
+    "LayerNorm",
+    "LocalResponseNorm",
+    "RMSNorm",
+    "batch_norm",
+    "group_norm",
+    "layer_norm",
+    "local_response_norm",
+    "normalize",
+    "rms_norm",
+]
 
 
 def _moments(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -74,6 +91,15 @@ def batch_norm(
     return y if bias is None else y + bias.reshape(shape)
 
 
+def _last_axes(x: Tensor, normalized_shape: Any, where: str) -> tuple[int, ...]:
+    sizes = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    first = x.ndim - len(sizes)
+    if not sizes or first < 0 or x.shape[first:] != sizes:
+        needs = f"the last axes {list(sizes)}"
+        raise ShapeError(message(here(where), type_text(x.shape, x.dtype), needs))
+    return sizes
+
+
 @public
 def layer_norm(
     input: Tensor,
@@ -86,18 +112,78 @@ def layer_norm(
 
     Mean μ and variance σ² are those of each sample over the last axes.
     """
-    sizes = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    sizes = _last_axes(input, normalized_shape, "layer_norm")
     first = input.ndim - len(sizes)
-    if not sizes or first < 0 or input.shape[first:] != sizes:
-        got = type_text(input.shape, input.dtype)
-        needs = f"the last axes {list(sizes)}"
-        raise ShapeError(message(here("layer_norm"), got, needs))
     mean, variance = _moments(input, tuple(range(first, input.ndim)))
     shape = (*input.shape[:first], *(1,) * len(sizes))
     y = (input - mean.reshape(shape)) / (variance + eps).sqrt().reshape(shape)
     if weight is not None:
         y = y * weight
     return y if bias is None else y + bias
+
+
+@public
+def rms_norm(
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """y = x / √(mean x² + eps) · weight over the last axes; eps is the dtype's precision by default
+
+    x: f[...,*normalized_shape] -> y: the same (Zhang, Sennrich 2019)
+    """
+    sizes = _last_axes(input, normalized_shape, "rms_norm")
+    axes = tuple(range(input.ndim - len(sizes), input.ndim))
+    least = float(np.finfo(input.dtype.numpy).eps) if eps is None else eps
+    y = input / (input.square().mean(axes, keepdim=True) + least).sqrt()
+    return y if weight is None else y * weight
+
+
+@public
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """y = (x - μ) / √(σ² + eps) · weight + bias      x: f[N,C,...], weight, bias: f[C]
+
+    Mean and variance are those of each sample over a group of C / num_groups channels.
+    """
+    channels = input.shape[1] if input.ndim > 1 else 0
+    if input.ndim < 2 or num_groups < 1 or channels % num_groups:
+        got, needs = type_text(input.shape, input.dtype), f"C a multiple of {num_groups} groups"
+        raise ShapeError(message(here("group_norm"), got, needs))
+    if any(t is not None and t.shape != (channels,) for t in (weight, bias)):
+        given = weight if weight is not None else bias
+        got = type_text(input.shape, input.dtype)
+        raise ShapeError(message(here("group_norm"), got, f"C={given.shape[0]}"))  # type: ignore[union-attr]
+    size = channels // num_groups * prod(input.shape[2:])
+    x = input.reshape(input.shape[0], num_groups, size)
+    mean, variance = (each.unsqueeze(-1) for each in _moments(x, (2,)))
+    y = ((x - mean) / (variance + eps).sqrt()).reshape(input.shape)
+    shape = (1, channels, *(1,) * (input.ndim - 2))
+    y = y if weight is None else y * weight.reshape(shape)
+    return y if bias is None else y + bias.reshape(shape)
+
+
+@public
+def local_response_norm(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """y = x / (k + alpha · mean of x² over ``size`` neighbouring channels)^beta
+
+    x: f[N,C,...]; beyond the first and last channel there are zeros (AlexNet, Krizhevsky 2012,
+    whose α multiplies the sum: ours is his · size).
+    """
+    if input.ndim < 3 or size < 1:
+        got = f"{type_text(input.shape, input.dtype)} and size={size}"
+        raise ShapeError(message(here("local_response_norm"), got, "f[N,C,L,...] and size ≥ 1"))
+    if not input.numel():
+        return input
+    plane = input.square().reshape(input.shape[0], 1, input.shape[1], prod(input.shape[2:]))
+    plane = pad(plane, (0, 0, size // 2, (size - 1) // 2))
+    around = inner(avg_pool2d)(plane, (size, 1), stride=1).reshape(input.shape)
+    return input / (around * alpha + k) ** beta
 
 
 @public
@@ -209,6 +295,95 @@ class BatchNorm3d(_BatchNorm):
     """``batch_norm`` with its parameters and running statistics      x: f[N,C,D,H,W]"""
 
     ranks, layout = (5,), "f[N,C,D,H,W]"
+
+
+class GroupNorm(Module):
+    """``group_norm`` with weight f[C] and bias f[C]      x: f[N,C,...]
+
+    >>> import chainrule as cr
+    >>> GroupNorm(2, 4)(cr.randn(3, 4, 5, 5)).shape
+    (3, 4, 5, 5)
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if num_groups < 1 or num_channels % num_groups:
+            got = f"{num_channels} channels in {num_groups} groups"
+            raise UsageError(message("GroupNorm", got, "a multiple of num_groups"))
+        self.num_groups, self.num_channels = num_groups, num_channels
+        self.eps, self.affine = eps, affine
+        kind = float32 if dtype is None else dtype_of(dtype)
+        shape = (num_channels,)
+        for name, value, wanted in (("weight", 1.0, affine), ("bias", 0.0, affine and bias)):
+            made = constant_parameter(shape, value, kind) if wanted else None
+            self.register_parameter(name, made)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Each group of each sample normalised."""
+        return inner(group_norm)(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """num_groups, num_channels, eps, affine, bias"""
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+class LocalResponseNorm(Module):
+    """``local_response_norm``: each number against its neighbours in other channels (AlexNet)"""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, input: Tensor) -> Tensor:
+        """x, weaker where its neighbours are strong."""
+        return inner(local_response_norm)(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        """size, alpha, beta, k"""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class RMSNorm(Module):
+    """``rms_norm`` over the last axes, with a weight of their shape"""
+
+    def __init__(
+        self,
+        normalized_shape: Any,
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        sizes = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+        self.normalized_shape, self.eps = tuple(sizes), eps
+        self.elementwise_affine = elementwise_affine
+        kind = float32 if dtype is None else dtype_of(dtype)
+        weight = constant_parameter(self.normalized_shape, 1.0, kind)
+        self.register_parameter("weight", weight if elementwise_affine else None)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Each sample divided by its root mean square."""
+        return inner(rms_norm)(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        """normalized_shape, eps, elementwise_affine"""
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
 
 
 class LayerNorm(Module):

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.errors import ShapeError, UsageError, message
 from chainrule.graph import type_text
-from chainrule.nn.calls import here, public
+from chainrule.nn.calls import here, inner, public
 from chainrule.nn.module import Module
 from chainrule.nn.sizes import Size, tuple_of
 from chainrule.ops import pool
@@ -17,14 +17,20 @@ from chainrule.storage import recorder
 from chainrule.tensor import Tensor, tensor
 
 __all__ = [
+    "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
@@ -135,35 +141,113 @@ max_pool2d, avg_pool2d = _max_pool_of(2, "H,W"), _avg_pool_of(2, "H,W")
 max_pool3d, avg_pool3d = _max_pool_of(3, "D,H,W"), _avg_pool_of(3, "D,H,W")
 
 
+# ---------------------------------------------------------------- as many windows as are asked for
+
+
+def _wanted(rank: int, x: Tensor, output_size: Any, where: str) -> tuple[int, ...]:
+    """How many windows along each axis; ``None`` keeps a size."""
+    if x.ndim not in (rank + 1, rank + 2) or (not all(x.shape[-rank:]) and x.ndim):
+        needs = ("f[N,C,L]" if rank == 1 else "f[N,C,H,W]") + " of at least one number per axis"
+        raise ShapeError(message(here(where), type_text(x.shape, x.dtype), needs))
+    sizes = (output_size,) * rank if isinstance(output_size, int) else tuple(output_size)
+    if len(sizes) != rank or any(size is not None and size < 1 for size in sizes):
+        needs = f"a number of windows, or {rank} of them"
+        raise UsageError(message(here(where), f"output_size={output_size!r}", needs))
+    return tuple(s if w is None else w for s, w in zip(x.shape[-rank:], sizes, strict=True))
+
+
+def _bounds(size: int, count: int) -> list[tuple[int, int]]:
+    """Window i reaches from ⌊i size / count⌋ to ⌈(i + 1) size / count⌉."""
+    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+
+
+def _even(x: Tensor, wanted: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The kernel of windows that neither overlap nor differ, if they are such."""
+    sides = list(zip(x.shape[-len(wanted) :], wanted, strict=True))
+    return tuple(s // w for s, w in sides) if all(s % w == 0 for s, w in sides) else None
+
+
+def _adaptive_avg_pool(rank: int, x: Tensor, output_size: Any) -> Tensor:
+    wanted = _wanted(rank, x, output_size, f"adaptive_avg_pool{rank}d")
+    kernel = _even(x, wanted)
+    if kernel is not None:
+        return _avg_pool(rank, x, kernel, kernel, 0, False, True)
+    x = x @ _averages(x.shape[-1], wanted[-1], x)
+    return x if rank == 1 else _averages(x.shape[-2], wanted[0], x).mT @ x
+
+
+def _averages(size: int, count: int, like: Tensor) -> Tensor:
+    """[size, count]: column i holds 1 / length within window i."""
+    table = np.zeros((size, count))
+    for i, (start, stop) in enumerate(_bounds(size, count)):
+        table[start:stop, i] = 1 / (stop - start)
+    return tensor(table).to(like.dtype)
+
+
+def _adaptive_max_pool(rank: int, x: Tensor, output_size: Any, return_indices: bool) -> Any:
+    wanted = _wanted(rank, x, output_size, f"adaptive_max_pool{rank}d")
+    kernel = _even(x, wanted)
+    if kernel is not None:
+        return _max_pool(rank, x, kernel, kernel, 0, 1, False, return_indices)
+    windows = tensor(_plane_windows(x.shape[-rank:], wanted))
+    flat = x.reshape(*x.shape[:-rank], -1)
+    seen = flat.index_select(-1, windows.reshape(-1)).reshape(*flat.shape[:-1], *windows.shape)
+    y, tap = seen.max(-1)
+    y = y.reshape(*flat.shape[:-1], *wanted)
+    if not return_indices:
+        return y
+    place = windows.expand(*flat.shape[:-1], *windows.shape).gather(-1, tap.unsqueeze(-1))
+    return y, place.reshape(y.shape)
+
+
+def _plane_windows(sizes: tuple[int, ...], wanted: tuple[int, ...]) -> np.ndarray:
+    """[windows, taps]: places in the flattened plane.
+
+    A short row repeats its first place: the first maximum stays where it is.
+    """
+    rows = [np.zeros(1, np.int64)]
+    for size, count in zip(sizes, wanted, strict=True):
+        rows = [
+            np.add.outer(row * size, np.arange(start, stop)).reshape(-1)
+            for row in rows
+            for start, stop in _bounds(size, count)
+        ]
+    most = max(map(len, rows))
+    return np.array([np.pad(row, (0, most - len(row)), constant_values=row[0]) for row in rows])
+
+
+@public
+def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
+    """As ``adaptive_avg_pool2d``      x: f[N,C,L] -> y: f[N,C,P]"""
+    return _adaptive_avg_pool(1, input, output_size)
+
+
 @public
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """The mean of as many windows as are asked for      x: f[N,C,H,W] -> y: f[N,C,P,Q]
 
     Window i reaches from ⌊i H / P⌋ to ⌈(i + 1) H / P⌉; ``None`` keeps a size.
     """
-    if input.ndim not in (3, 4):
-        got = type_text(input.shape, input.dtype)
-        raise ShapeError(message(here("adaptive_avg_pool2d"), got, "f[N,C,H,W]"))
-    wanted = (output_size,) * 2 if isinstance(output_size, int) else tuple(output_size)
-    sizes = input.shape[-2:]
-    wanted = tuple(s if w is None else w for s, w in zip(sizes, wanted, strict=True))
-    if all(w > 0 and s > 0 and s % w == 0 for s, w in zip(sizes, wanted, strict=True)):
-        kernel = tuple(s // w for s, w in zip(sizes, wanted, strict=True))
-        return _avg_pool(2, input, kernel, kernel, 0, False, True)
-    y = _averages(sizes[0], wanted[0], input).mT @ input
-    return y @ _averages(sizes[1], wanted[1], input)
+    return _adaptive_avg_pool(2, input, output_size)
 
 
-def _averages(size: int, count: int, like: Tensor) -> Tensor:
-    """[size, count]: column i holds 1 / length within window i."""
-    if size == 0:
-        needs = "at least one number per axis"
-        raise ShapeError(message(here("adaptive_avg_pool2d"), "an empty plane", needs))
-    table = np.zeros((size, count))
-    for i in range(count):
-        start, stop = i * size // count, -(-(i + 1) * size // count)
-        table[start:stop, i] = 1 / (stop - start)
-    return tensor(table).to(like.dtype)
+@public
+def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """As ``adaptive_max_pool2d``      x: f[N,C,L] -> y: f[N,C,P]"""
+    return _adaptive_max_pool(1, input, output_size, return_indices)
+
+
+@public
+def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """The largest number of as many windows as are asked for      x: f[N,C,H,W] -> y: f[N,C,P,Q]
+
+    The windows are those of ``adaptive_avg_pool2d``.  ``return_indices`` adds their places in the
+    flattened plane.
+    """
+    return _adaptive_max_pool(2, input, output_size, return_indices)
+
+
+# ---------------------------------------------------------------- layers
 
 
 class _Pool(Module):
@@ -278,18 +362,51 @@ class AvgPool3d(_AvgPool):
     rank = 3
 
 
-class AdaptiveAvgPool2d(_Pool):
-    """The mean of ``output_size`` windows      x: f[N,C,H,W] -> y: f[N,C,P,Q]"""
-
+class _Adaptive(_Pool):
     shown = ("output_size",)
+    pool: Any
 
     def __init__(self, output_size: Any) -> None:
         super().__init__()
         self.output_size = output_size
-        if not isinstance(output_size, int) and len(tuple(output_size)) != 2:
-            where = "AdaptiveAvgPool2d"
-            raise UsageError(message(where, f"output_size={output_size!r}", "one or two numbers"))
+        if not isinstance(output_size, int) and len(tuple(output_size)) != self.rank:
+            where, needs = type(self).__name__, "one number per axis"
+            raise UsageError(message(where, f"output_size={output_size!r}", needs))
 
-    def forward(self, input: Tensor) -> Tensor:
-        """The mean of each window."""
-        return adaptive_avg_pool2d.inner(input, self.output_size)  # type: ignore[attr-defined]
+    def forward(self, input: Tensor) -> Any:
+        """As many windows as were asked for."""
+        return inner(type(self).pool)(input, self.output_size)
+
+
+class AdaptiveAvgPool1d(_Adaptive):
+    """The mean of ``output_size`` windows      x: f[N,C,L] -> y: f[N,C,P]"""
+
+    rank, pool = 1, adaptive_avg_pool1d
+
+
+class AdaptiveAvgPool2d(_Adaptive):
+    """The mean of ``output_size`` windows      x: f[N,C,H,W] -> y: f[N,C,P,Q]"""
+
+    rank, pool = 2, adaptive_avg_pool2d
+
+
+class _AdaptiveMax(_Adaptive):
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+        super().__init__(output_size)
+        self.return_indices = return_indices
+
+    def forward(self, input: Tensor) -> Any:
+        """The largest number of each window."""
+        return inner(type(self).pool)(input, self.output_size, self.return_indices)
+
+
+class AdaptiveMaxPool1d(_AdaptiveMax):
+    """The largest number of each of ``output_size`` windows      x: f[N,C,L] -> y: f[N,C,P]"""
+
+    rank, pool = 1, adaptive_max_pool1d
+
+
+class AdaptiveMaxPool2d(_AdaptiveMax):
+    """The largest number of each of ``output_size`` windows      x: f[N,C,H,W] -> y: f[N,C,P,Q]"""
+
+    rank, pool = 2, adaptive_max_pool2d
