@@ -366,6 +366,13 @@ class cuda:  # noqa: N801
         synchronize()
 
 
+def _summarise(module: nn.Module, *arguments: Any) -> Any:
+    """Module.summary: nn/ stands below inspect/, so it is told here where that is."""
+    return importlib.import_module("chainrule.inspect.summary").summary(module, *arguments)
+
+
+nn.Module._summarise = _summarise
+
 # Loaded when they are first asked for, since they need more than NumPy, or are for few.
 _LATER = {
     "data": "chainrule.data",

@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -81,19 +80,6 @@ def test_doctor(capsys):
     assert "derivatives of a small network agree" in out
     assert main(["doctor", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["self-test"]["ok"]
-
-
-def test_summary(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert main(["summary", "lenet"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[2].split() == ["conv1/Conv2d", "[N,6,28,28]", "156", "117,600"]
-    assert lines[-1].split() == ["total", "61,706", "416,520"]
-    assert main(["summary", "lent"]) == 2
-    assert "Did you mean lenet?" in capsys.readouterr().err
-    assert main(["summary", "last"]) == 2
-    assert "Train one first" in capsys.readouterr().err
-    assert not Path("runs").exists()
 
 
 def test_gradcheck(capsys):

@@ -134,7 +134,9 @@ class Cost:
         return table(rows)
 
 
-def cost(model: Module, input_size: Size | Sequence[Size], batch_size: int | None = 1) -> Cost:
+def cost(
+    model: Module, input_size: Size | Sequence[Size] | None = None, batch_size: int | None = 1
+) -> Cost:
     """Multiply-adds of one step for each layer: counted on its graph, of which nothing is computed.
 
     input_size: the sizes of one sample, as in ``Module.summary``.  The loss is not counted.

@@ -7,8 +7,10 @@ moves, however large the network is.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from copy import copy as copied
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +22,7 @@ from chainrule.dtypes import DType, float32
 from chainrule.errors import UsageError, message
 from chainrule.nn.module import Module
 from chainrule.nn.parameter import Parameter
+from chainrule.nn.states import refuse_hidden_modules
 from chainrule.ops import leaf
 from chainrule.storage import Recorded, Storage, recorder
 from chainrule.tensor import Tensor
@@ -65,25 +68,35 @@ class Walk:
             )
 
 
-def walk(model: Module, input_size: Size | Sequence[Size], batch_size: int | None = 1) -> Walk:
+def walk(
+    model: Module, input_size: Size | Sequence[Size] | None, batch_size: int | None = 1
+) -> Walk:
     """Record a forward pass of ``model`` without computing anything.
 
     input_size: the sizes of one sample, before which ``batch_size`` is put as the batch axis;
     ``batch_size=None``: it has its batch axis already.  For several inputs a list of sizes; an
-    example tensor may take a size's place, and is used as it is.
+    example tensor may take a size's place, and is used as it is.  ``None``: the model's
+    ``input_shape``, or the features of its first layer.
     """
+    if input_size is None:
+        input_size, batch_size = _own_input(model), 1
     sizes = _sizes(input_size)
-    copies = _Twin(model)
-    watch = _Watch(copies.model)
     state = random.get_state()
     try:
-        with quietly([watch]):
-            inputs = [_input(size, batch_size) for size in sizes]
-            result = copies.model(*inputs)
-            outputs = [y for y in _tensors(result) if y._node is not None]
+        # What a forward prints, it prints when it is called.
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            twin = _twin(model)
+            if any(module._open for module in twin.modules()):
+                with quietly([]), recorder().setting(grad_enabled=False):
+                    twin(*(_input(size, batch_size) for size in sizes))
+                twin = _twin(twin)  # now that the sizes are known
+            watch = _Watch(twin)
+            with quietly([watch]):
+                inputs = [_input(size, batch_size) for size in sizes]
+                outputs = list(_tensors(twin(*inputs)))
     finally:
         random.set_state(state)
-    return Walk(copies.model, watch.calls, inputs, outputs)
+    return Walk(twin, watch.calls, inputs, outputs)
 
 
 @contextmanager
@@ -105,6 +118,19 @@ def empty_tensor(shape: Sequence[int], dtype: DType, requires_grad: bool = False
 
 def _no_numbers(shape: Sequence[int], dtype: DType) -> np.ndarray:
     return np.broadcast_to(np.zeros((), dtype.numpy), tuple(shape))
+
+
+def _own_input(model: Module) -> tuple[int, ...]:
+    own = getattr(model, "input_shape", None)
+    if own is not None:
+        return tuple(own)
+    first = next((part for part in model.modules() if part._parameters), None)
+    features = getattr(first, "in_features", None)
+    if features is None:
+        got, needs = type(model).__name__, "input_size, the sizes of one sample"
+        remedy = "Such as model.summary((1, 28, 28))"
+        raise UsageError(message("summary", got, needs, remedy=remedy))
+    return (features,)
 
 
 def _sizes(given: Any) -> list[Any]:
@@ -136,29 +162,36 @@ def _tensors(result: Any) -> Iterator[Tensor]:
             yield from _tensors(item)
 
 
-class _Twin:
+def _twin(model: Module) -> Any:
     """The same tree of modules with parameters and buffers that hold no numbers."""
+    refuse_hidden_modules(model, Module)
+    with quietly([]):
+        return _Copies().of(model)
 
-    def __init__(self, model: Module) -> None:
-        list(model.parameters())  # raises for layers in a plain list
+
+class _Copies:
+    """One copy of each module and parameter, so that what is shared stays shared."""
+
+    def __init__(self) -> None:
         self.made: dict[int, Any] = {}
-        with quietly([]):
-            self.model = self.of(model)
 
     def of(self, module: Module) -> Any:
         if id(module) in self.made:
             return self.made[id(module)]
-        copy = self.made[id(module)] = object.__new__(type(module))
-        own = {k: v for k, v in module.__dict__.items() if k != "_known_paths"}
+        twin = self.made[id(module)] = object.__new__(type(module))
+        own = {
+            name: copied(value) if type(value) in (dict, list, set) else value
+            for name, value in module.__dict__.items()
+            if name != "_known_paths"
+        }
         own.update(training=False, _hooks={}, _pre_hooks={}, _backward_hooks={})
-        own["_transient"] = set(module._transient)
         own["_parameters"] = {k: self._parameter(p) for k, p in module._parameters.items()}
         own["_buffers"] = {k: self._buffer(b) for k, b in module._buffers.items()}
         own["_modules"] = {
             k: None if child is None else self.of(child) for k, child in module._modules.items()
         }
-        copy.__dict__.update(own)
-        return copy
+        twin.__dict__.update(own)
+        return twin
 
     def _parameter(self, source: Any) -> Any:
         if not isinstance(source, Parameter):  # none, or one that is not known before a first call

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from chainrule.dtypes import float32, float64
 from chainrule.errors import ChainruleError, NameNotFoundError, ShapeError, UsageError, message
@@ -57,6 +57,7 @@ class Module:
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
+    _summarise: ClassVar[Callable[..., Any]]  # filled by the front door, which loads inspect/
     _transient: set[str]  # buffers that are not saved
     _pre_hooks: dict[int, Callable[..., Any]]
     _hooks: dict[int, Callable[..., Any]]
@@ -393,6 +394,13 @@ class Module:
         return IncompatibleKeys(*states.load(self, state_dict, strict))
 
     # ------------------------------------------------------------ looking
+
+    def summary(self, input_size: Any = None, batch_size: int | None = 1) -> Any:
+        """Layers, shapes, parameters, multiply-adds, receptive fields: ``inspect.summary``.
+
+        input_size: the sizes of one sample, without the batch axis.  Nothing is computed.
+        """
+        return self._summarise(input_size, batch_size)
 
     def extra_repr(self) -> str:
         """What stands in the brackets of ``repr``."""
