@@ -1,11 +1,25 @@
 """Data: from files and drawings to batches.
 
-`digits` (shipped) and `rasterise` (strokes of a pen) make images, transforms vary and fit them,
-`prepare_picture` leads from any picture to the network's input.
+Datasets have samples by number: the classical sets of pictures (`open_dataset`, `MNIST`, …), the
+shipped `digits`, arrays (`TensorDataset`).  A `DataLoader` makes shuffled, varied batches of them,
+with transforms that fit and vary images.  `prepare_picture` leads from any picture, also one that
+`rasterise` made of a pen's strokes, to the network's input.
 """
 
 from chainrule.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
 from chainrule.data.digits import digits
+from chainrule.data.files import read_cifar, read_idx
+from chainrule.data.image_sets import (
+    CIFAR10,
+    CIFAR100,
+    EMNIST,
+    KMNIST,
+    MNIST,
+    Digits,
+    FashionMNIST,
+    ImageSet,
+    open_dataset,
+)
 from chainrule.data.loader import DataLoader
 from chainrule.data.picture import PreparedPicture, prepare_picture
 from chainrule.data.strokes import rasterise
@@ -24,7 +38,18 @@ from chainrule.data.transforms import (
 from chainrule.data.workers import augmentation
 
 __all__ = [
+    "open_dataset",
     "digits",
+    "Digits",
+    "MNIST",
+    "FashionMNIST",
+    "KMNIST",
+    "EMNIST",
+    "CIFAR10",
+    "CIFAR100",
+    "ImageSet",
+    "read_idx",
+    "read_cifar",
     "Dataset",
     "TensorDataset",
     "Subset",
