@@ -6,7 +6,7 @@ from chainrule.systems.boards import LOGISTIC, LOGISTIC_L2, MULTIVARIATE, NEURON
 from chainrule.systems.classification import LENET
 from chainrule.systems.counts import JACOBIAN_ORDER, WHY_BACKPROP
 from chainrule.systems.system import Figure, Parts, Recipe, Report, System
-from chainrule.systems.xor import XOR
+from chainrule.systems.xor import XOR, XOR_2_2_1
 
 __all__ = ["SYSTEMS", "Figure", "Parts", "Recipe", "Report", "System"]
 
@@ -17,6 +17,7 @@ SYSTEMS: dict[str, System] = {
     "neuron": NEURON,
     "two-layer": TWO_LAYER,
     "xor": XOR,
+    "xor-2-2-1": XOR_2_2_1,
     "why-backprop": WHY_BACKPROP,
     "jacobian-order": JACOBIAN_ORDER,
     "lenet": LENET,
