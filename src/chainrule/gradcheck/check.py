@@ -1,106 +1,43 @@
-"""Numeric and automatic derivatives side by side, with a verdict in words.
+"""Numeric, symbolic and automatic derivatives of a function, compared element by element.
 
 The outputs y of f are weighed by fixed random numbers into one number s = Σ w·y (s = y if y is one
 number), so one backward gives ∂s/∂x for all elements; each is compared with the central difference
 
     (s(x + h) - s(x - h)) / 2h        error: h² f‴/6 of curvature,  ~ ε|s|/h of round-off
 
-in float64.  Where the two differ, differences at several h tell why: see ``_why``.
+in float64, and with SymPy's derivative of the recorded formulas where these are small enough.
+Where they differ, differences at several h tell why: see ``_why``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from chainrule import backprop
 from chainrule.creation import stack
+from chainrule.dtypes import float32
 from chainrule.errors import GradientError, UsageError, message
+from chainrule.gradcheck.kinks import branches, switched
+from chainrule.gradcheck.report import Comparison, Report
+from chainrule.gradcheck.steps import STEPS, StepErrors
+from chainrule.gradcheck.symbolic import NotSymbolicError, derivatives
+from chainrule.gradcheck.trace import Trace
 from chainrule.graph import type_text
 from chainrule.recording import enable_grad
 from chainrule.tensor import Tensor, tensor
 
-__all__ = ["Comparison", "Report", "gradcheck"]
+__all__ = ["gradcheck"]
 
 ELEMENTS = (
     256  # of one input that are compared one by one; more are sampled, and all compared at once
 )
 EPSILON = float(np.finfo(np.float64).eps)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One derivative, computed in two ways.  ``index`` is None for all elements at once (ẋ·x̄)."""
-
-    input: str
-    index: tuple[int, ...] | None
-    numeric: float
-    automatic: float
-    excess: float  # the error as a multiple of what is allowed: more than 1 fails
-    why: str = ""
-
-    @property
-    def relative_error(self) -> float:
-        """|automatic - numeric| / the larger of the two."""
-        largest = max(abs(self.numeric), abs(self.automatic))
-        return abs(self.automatic - self.numeric) / largest if largest else 0.0
-
-    @property
-    def place(self) -> str:
-        """Such as ``x0[2, 1]``."""
-        if self.index is None:
-            return f"{self.input}, all at once"
-        return f"{self.input}{list(self.index)}" if self.index else self.input
-
-
-@dataclass
-class Report:
-    """What ``gradcheck`` found: true if every derivative agrees; prints as a table."""
-
-    worst: list[Comparison] = field(default_factory=list)  # of each input
-    compared: dict[str, int] = field(default_factory=dict)
-    types: dict[str, str] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return all(comparison.excess <= 1 for comparison in self.worst)
-
-    @property
-    def worst_of_all(self) -> Comparison | None:
-        """The element that is furthest from agreement."""
-        return max(self.worst, key=lambda c: c.excess, default=None)
-
-    def __str__(self) -> str:
-        head = ("worst element", "numeric", "automatic", "rel. error", "compared")
-        rows = [head] + [
-            (
-                c.place,
-                f"{c.numeric:.9g}",
-                f"{c.automatic:.9g}",
-                f"{c.relative_error:.1e}",
-                f"{self.compared[c.input]:,}" + ("" if c.excess <= 1 else "  differ"),
-            )
-            for c in self.worst
-        ]
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        lines = [
-            f"{row[0]:{widths[0]}}  "
-            + "  ".join(
-                f"{cell:>{width}}" for cell, width in zip(row[1:4], widths[1:], strict=True)
-            )
-            + f"  {row[4]}"
-            for row in rows
-        ]
-        worst = self.worst_of_all
-        if worst is None or self:
-            return "\n".join([*lines, "the derivatives agree"])
-        verdict = f"the derivatives differ, most at {worst.place} of {self.types[worst.input]}"
-        return "\n".join([*lines, f"{verdict}: {worst.why}"])
-
-    __repr__ = __str__
 
 
 def gradcheck(
@@ -109,20 +46,29 @@ def gradcheck(
     eps: float = 1e-6,
     atol: float = 1e-7,
     rtol: float = 1e-5,
+    *,
+    symbolic: bool = True,
+    dot: bool = False,
 ) -> Report:
-    """Compare the derivatives of ``f(*inputs)`` by backward with those by differences.
+    """Compare the derivatives of ``f(*inputs)`` by backward with those by differences and by SymPy.
 
     f: a function of tensors that returns a tensor or a tuple of them, or a Module, whose parameters
     are checked too.  inputs: tensors or arrays, cast to float64; those of whole numbers and bools
-    are handed on.  An element fails if |automatic - numeric| > atol + rtol·|numeric|.
+    are handed on.  An element fails if |automatic - numeric| > atol + rtol·|numeric|, or if it is
+    a hundredth of that away from the symbolic one.
+
+    ``symbolic=False`` leaves SymPy out; it is left out where it is not installed or the formulas
+    are too large, and the report says so.  ``dot=True``, for large networks, compares ū·x̄ along
+    one random direction u for each input and parameter, and reports the units (ReLU, maximum) that
+    switch between -h and +h.
 
     Returns a Report: false if a derivative is wrong, with the worst element and the reason.
     Raises GradientError if f gives different values for equal inputs (dropout?).
 
     >>> import chainrule as cr
     >>> print(gradcheck(lambda x: (x**2).sum(), cr.tensor([0.0, 2.0])))  # doctest: +ELLIPSIS
-    worst element  numeric  automatic  rel. error  compared
-    x0[1]                4          4     ...  2
+    worst element  numeric  symbolic  automatic  rel. error  compared
+    x0[1]                4         4          4     ...             2  agree
     the derivatives agree
     """
     sources = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
@@ -149,7 +95,15 @@ def gradcheck(
 
         with enable_grad():
             check = _Check(call, variables, eps, atol, rtol)
-            return check.report([i for i, a in enumerate(arrays) if a.dtype.kind == "f"])
+            positions = [i for i, a in enumerate(arrays) if a.dtype.kind == "f"]
+            report = check.report(positions, symbolic and not dot, dot)
+
+    def measure(name: str, index: tuple[int, ...]) -> StepErrors:
+        with _in_float64(f), enable_grad():
+            return check.step_errors(name, index)
+
+    report.measure = measure
+    return report
 
 
 class _Variable:
@@ -207,65 +161,130 @@ class _Check:
         self.eps, self.atol, self.rtol = eps, atol, rtol
         self.rng = np.random.default_rng(0)
         self.weights: list[np.ndarray] = []
+        self.signals: dict[str, np.ndarray] = {}  # the automatic derivatives
+        self.formulas: dict[str, np.ndarray] = {}  # the symbolic ones, where there are any
+        self.narrow = ""  # where float32 entered
 
-    def report(self, positions: Sequence[int]) -> Report:
-        fresh, outputs = self.call()
-        outputs = [y for y in outputs if y.requires_grad]
-        if not outputs:
-            why = "No operation between inputs and outputs has a derivative"
-            raise GradientError(message("gradcheck", "outputs that need no grad", "one", why=why))
-        values = [y.detach().numpy() for y in outputs]
-        if sum(v.size for v in values) == 1:
-            self.weights = [np.ones(v.shape) for v in values]
-        else:  # none near 0, and no two equal, or errors could cancel
-            self.weights = [self.rng.uniform(0.5, 1.5, v.shape) for v in values]
-        at = dict(zip([f"x{i}" for i in positions], [fresh[i] for i in positions], strict=True))
-        at |= {n: v.parameter for n, v in self.variables.items() if isinstance(v, _Parameter)}
-        weighted = [(y * tensor(w)).sum() for y, w in zip(outputs, self.weights, strict=True)]
-        scalar = stack(weighted).sum()
-        bars = backprop.grad(scalar, list(at.values()), allow_unused=True)
-        signals = {
-            name: np.zeros(x.shape) if bar is None else bar.numpy().copy()
-            for (name, x), bar in zip(at.items(), bars, strict=True)
-        }
+    def report(self, positions: Sequence[int], symbolic: bool, dot: bool) -> Report:
+        report = Report()
+        at = self._differentiate(positions, report, symbolic)
         if self._s() != self._s():
             why = "Something in it is random, or keeps count"
             remedy = "eval() switches dropout off"
             got = "different values for equal inputs"
             raise GradientError(message("gradcheck", got, "a function", why=why, remedy=remedy))
-        report = Report()
         for name, variable in self.variables.items():
             if not variable.array.size:
                 continue
-            found = self._compare(name, variable, signals[name])
-            report.worst.append(max(found, key=lambda c: c.excess))
+            found = self._along_one(name) if dot else self._compare(name)
+            worst = max(found, key=lambda c: c.excess)
+            report.worst.append(self._explained(worst))
             report.compared[name] = variable.array.size
             report.types[name] = type_text(variable.array.shape, at[name].dtype)
-        report.worst = [self._explained(c, signals[c.input]) for c in report.worst]
         return report
+
+    def _differentiate(
+        self, positions: Sequence[int], report: Report, symbolic: bool
+    ) -> dict[str, Tensor]:
+        """Fill ``signals`` and ``formulas``; returns the tensors they belong to."""
+        fresh, outputs = self.call()
+        outputs = [y for y in outputs if y.requires_grad]
+        if not outputs:
+            why = "No operation between inputs and outputs has a derivative"
+            raise GradientError(message("gradcheck", "outputs that need no grad", "one", why=why))
+        self.weights = self._weigh([y.shape for y in outputs])
+        at = dict(zip([f"x{i}" for i in positions], [fresh[i] for i in positions], strict=True))
+        at |= {n: v.parameter for n, v in self.variables.items() if isinstance(v, _Parameter)}
+        weighted = [(y * tensor(w)).sum() for y, w in zip(outputs, self.weights, strict=True)]
+        trace = Trace(outputs)
+        self.narrow = _narrow(trace)
+        if symbolic:
+            seeds = {y._node: w for y, w in zip(outputs, self.weights, strict=True)}
+            try:
+                self.formulas = derivatives(trace, seeds, {n: x._node for n, x in at.items()})
+            except NotSymbolicError as reason:
+                report.notes.append(f"no symbolic column: {reason}")
+        scalar = stack(weighted).sum()
+        bars = backprop.grad(scalar, list(at.values()), allow_unused=True)
+        self.signals = {
+            name: np.zeros(x.shape) if bar is None else bar.numpy().copy()
+            for (name, x), bar in zip(at.items(), bars, strict=True)
+        }
+        return at
+
+    def _weigh(self, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
+        """The weights w of s = Σ w·y: none near 0, and no two equal, or errors could cancel."""
+        if sum(prod(shape) for shape in shapes) == 1:
+            return [np.ones(shape) for shape in shapes]
+        return [self.rng.uniform(0.5, 1.5, shape) for shape in shapes]
 
     def _s(self) -> float:
         """s = Σ w·y at the variables' present place."""
-        _, outputs = self.call()
+        return self._weighted(self.call()[1])
+
+    def _weighted(self, outputs: Sequence[Tensor]) -> float:
         values = [y.detach().numpy() for y in outputs if y.requires_grad]
         return float(sum((v * w).sum() for v, w in zip(values, self.weights, strict=True)))
 
-    def _compare(self, name: str, variable: _Variable, signal: np.ndarray) -> Iterator[Comparison]:
+    def _compare(self, name: str) -> Iterator[Comparison]:
         """Each element; of a large input a sample, and all at once along random directions."""
-        n = variable.array.size
+        n = self.variables[name].array.size
         if n <= ELEMENTS:
-            yield from (self._element(name, variable, signal, i) for i in range(n))
+            yield from (self._element(name, i) for i in range(n))
             return
         chosen = self.rng.choice(n, ELEMENTS // 8, replace=False)
-        yield from (self._element(name, variable, signal, int(i)) for i in chosen)
-        everywhere = self._along(name, variable, signal, self._direction(variable.array.shape))
-        if everywhere.excess <= 1:
-            yield everywhere
-        else:
-            yield self._element(name, variable, signal, self._search(name, variable, signal))
+        yield from (self._element(name, int(i)) for i in chosen)
+        yield from self._along_one(name)
 
-    def _search(self, name: str, variable: _Variable, signal: np.ndarray) -> int:
+    def _along_one(self, name: str) -> Iterator[Comparison]:
+        """All elements along a random direction of length 1; if they differ, the one that does."""
+        direction = self._direction(self.variables[name].array.shape)
+        direction /= np.sqrt(np.square(direction).sum())
+        together = self._past_kinks(name, direction)
+        yield together
+        if together.excess > 1:
+            yield self._element(name, self._search(name))
+
+    def _past_kinks(self, name: str, direction: np.ndarray) -> Comparison:
+        """Along a direction, at the largest h within which no unit switches.
+
+        Where units switch for every h, the two one-sided slopes tell how far the numeric one may
+        be away.
+        """
+        said, found = "", None
+        for h in (self.eps, self.eps / 10, self.eps / 100, self.eps / 1000):
+            found = self._along(name, direction, h=h)
+            counts, units = self._switched(name, direction, h)
+            if not counts:
+                break
+            many = ", ".join(f"{layer} {count}" for layer, count in counts.items())
+            said = (
+                said
+                or f"{sum(counts.values())} of {units:,} units switch within h = {h:g} ({many})"
+            )
+        assert found is not None
+        if not said:
+            return found
+        if counts:
+            variable = self.variables[name]
+            (above, below), s = self._both(variable, direction, found.h), self._s()
+            bend = abs((above - s) - (s - below)) / found.h
+            error = abs(found.automatic - found.numeric)
+            allowed = self.atol + self.rtol * abs(found.numeric) + bend
+            return replace(found, excess=error / allowed, kinks=f"{said}: no smaller h is free")
+        return replace(found, kinks=f"{said}; compared at h = {found.h:g}, where none does")
+
+    def _switched(self, name: str, direction: np.ndarray, h: float) -> tuple[dict[str, int], int]:
+        """Which layers have units that switch between the two places, and how many."""
+        taken = []
+        for _ in self._moved(self.variables[name], direction, h):
+            outputs = [y for y in self.call()[1] if y.requires_grad]
+            taken.append(branches(Trace(outputs)))
+        return switched(taken[1], taken[0])
+
+    def _search(self, name: str) -> int:
         """The number of an element that differs, by halving the set of suspects."""
+        variable = self.variables[name]
         suspects = np.arange(variable.array.size)
         direction = self._direction(variable.array.shape)
         while len(suspects) > 1:
@@ -274,7 +293,7 @@ class _Check:
             for half in halves:
                 part = np.zeros(variable.array.size)
                 part[half] = direction.ravel()[half]
-                along = self._along(name, variable, signal, part.reshape(direction.shape))
+                along = self._along(name, part.reshape(direction.shape))
                 errors.append(abs(along.automatic - along.numeric))
             suspects = halves[int(errors[1] > errors[0])]
         return int(suspects[0])
@@ -282,55 +301,85 @@ class _Check:
     def _direction(self, shape: tuple[int, ...]) -> np.ndarray:
         return self.rng.choice([-1.0, 1.0], shape) * self.rng.uniform(0.5, 1.5, shape)
 
-    def _element(
-        self, name: str, variable: _Variable, signal: np.ndarray, number: int
-    ) -> Comparison:
-        index = tuple(int(i) for i in np.unravel_index(number, variable.array.shape))
-        return self._along(name, variable, signal, _unit(variable.array.shape, index), index)
+    def _element(self, name: str, number: int) -> Comparison:
+        shape = self.variables[name].array.shape
+        index = tuple(int(i) for i in np.unravel_index(number, shape))
+        return self._along(name, _unit(shape, index), index)
 
     def _along(
         self,
         name: str,
-        variable: _Variable,
-        signal: np.ndarray,
         direction: np.ndarray,
         index: tuple[int, ...] | None = None,
+        h: float = 0.0,
     ) -> Comparison:
-        above, below = self._both(variable, direction, self.eps)
-        numeric = (above - below) / (2 * self.eps)
-        automatic = float((signal * direction).sum())
-        allowed = self.atol + self.rtol * abs(numeric)
-        error = abs(automatic - numeric)
-        excess = error / allowed if np.isfinite(error) else float("inf")
-        return Comparison(name, index, numeric, automatic, excess)
+        h = h or self.eps
+        above, below = self._both(self.variables[name], direction, h)
+        numeric = (above - below) / (2 * h)
+        automatic = float((self.signals[name] * direction).sum())
+        excess = self._excess(automatic, numeric, 1.0)
+        symbolic = None
+        if name in self.formulas and index is not None:
+            symbolic = float(self.formulas[name][index])
+            excess = max(excess, self._excess(automatic, symbolic, 0.01))
+        return Comparison(name, index, numeric, automatic, excess, symbolic=symbolic, h=h)
+
+    def _excess(self, automatic: float, other: float, share: float) -> float:
+        """The error as a multiple of what is allowed, or of a share of that."""
+        error = abs(automatic - other)
+        allowed = share * (self.atol + self.rtol * abs(other))
+        return error / allowed if np.isfinite(error) else float("inf")
 
     def _both(self, variable: _Variable, direction: np.ndarray, h: float) -> tuple[float, float]:
         """s at x + h·direction and x - h·direction."""
+        above, below = (self._s() for _ in self._moved(variable, direction, h))
+        return above, below
+
+    def _moved(self, variable: _Variable, direction: np.ndarray, h: float) -> Iterator[None]:
+        """Stand at x + h·direction, then at x - h·direction, then at x again."""
         before = variable.array.copy()
-        values = []
         for step in (h, -h):
             variable.array[...] = before + step * direction
             variable.moved()
-            values.append(self._s())
+            yield
         variable.array[...] = before
         variable.moved()
-        return values[0], values[1]
+
+    def step_errors(self, name: str, index: tuple[int, ...]) -> StepErrors:
+        """The errors of forward and central differences against h, of one element."""
+        if not name:
+            name = max(self.signals, key=lambda n: np.abs(self.signals[n]).max(initial=0))
+        if name not in self.signals:
+            needs = "one of " + ", ".join(self.signals)
+            raise UsageError(message("error_against_h", f"input {name!r}", needs))
+        signal = self.signals[name]
+        if not index and signal.ndim:
+            index = tuple(int(i) for i in np.unravel_index(np.abs(signal).argmax(), signal.shape))
+        derivative = float(self.formulas.get(name, signal)[index])
+        direction, s, rows = _unit(signal.shape, index), self._s(), []
+        for h in STEPS:
+            above, below = self._both(self.variables[name], direction, h)
+            slopes = ((above - s) / h, (above - below) / (2 * h))
+            scale = abs(derivative) or 1.0
+            rows.append((h, *(abs(slope - derivative) / scale for slope in slopes)))
+        return StepErrors(f"{name}{list(index) if index else ''}", derivative, tuple(rows))
 
     # ------------------------------------------------------------ why
 
-    def _explained(self, found: Comparison, signal: np.ndarray) -> Comparison:
+    def _explained(self, found: Comparison) -> Comparison:
         if found.excess <= 1:
             return found
-        index = found.index
-        if index is None:  # the search ends at one element
-            return found
-        why = self._why(found, _unit(signal.shape, index))
-        return Comparison(found.input, index, found.numeric, found.automatic, found.excess, why)
+        if found.index is None:  # no single element differs by as much
+            return replace(found, why="all elements together differ. Check without dot=True")
+        direction = _unit(self.signals[found.input].shape, found.index)
+        return replace(found, why=self._why(found, direction))
 
     def _why(self, found: Comparison, direction: np.ndarray) -> str:
-        """What differences at several h say.
+        """What the symbolic derivative and differences at several h say.
 
         not finite     no derivative here
+        a formula      numeric and automatic agree; the op's formula says something else
+        float32        the function computes in float32
         kink           left and right derivative differ, at h and at larger ones
         round-off      the numeric one comes nearer as h grows: error ~ ε|s|/h
         curvature      it comes nearer as h shrinks: error ~ h²
@@ -339,6 +388,15 @@ class _Check:
         variable, automatic, s = self.variables[found.input], found.automatic, self._s()
         if not (np.isfinite(found.numeric) and np.isfinite(automatic)):
             return "not finite: at this place there is no derivative"
+        if found.symbolic is not None and self._excess(automatic, found.numeric, 1.0) <= 1:
+            if abs(found.numeric - found.symbolic) < abs(found.numeric - automatic):
+                return "a wrong backward, by less than differences alone could tell"
+            return "the symbolic one: an op's formula says something else than what it computes"
+        if self.narrow:
+            return (
+                f"float32: {self.narrow}, and differences at h = {self.eps:g} need float64. "
+                "Leave the cast out, or use eps=1e-2 with rtol=1e-2"
+            )
         sizes = [self.eps * factor for factor in (1e4, 1e3, 1e2, 10, 1, 0.1)]
         sides = {h: self._both(variable, direction, h) for h in sizes}
         central = {h: (a - b) / (2 * h) for h, (a, b) in sides.items()}
@@ -367,7 +425,11 @@ class _Check:
             central[h] - automatic
         ):
             return f"curvature: at h = {smaller:g} they agree. Use eps={smaller:g}"
-        return "a wrong backward: " + _pattern(found.numeric, automatic)
+        said = "a wrong backward: " + _pattern(found.numeric, automatic)
+        symbolic = found.symbolic
+        if symbolic is not None and self._excess(automatic, symbolic, 0.01) <= 1:
+            said += " The recorded formulas agree with it: has detach() or no_grad() cut something?"
+        return said
 
 
 def _pattern(numeric: float, automatic: float) -> str:
@@ -379,6 +441,14 @@ def _pattern(numeric: float, automatic: float) -> str:
     if abs(ratio) < 1e6 and abs(ratio - round(ratio, 2)) < 1e-4 and round(ratio, 2) != 0:
         return f"it gives {round(ratio, 2):g} times the numeric one, and {same}"
     return f"{same}"
+
+
+def _narrow(trace: Trace) -> str:
+    """Where float32 entered, in words."""
+    for node in trace.nodes:
+        if node.dtype is float32 and trace.inputs[node] and node.needs_grad:
+            return f"{node.op.name} {node.type} is computed in it ({node.where})"
+    return ""
 
 
 def _unit(shape: tuple[int, ...], index: tuple[int, ...]) -> np.ndarray:

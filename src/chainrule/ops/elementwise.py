@@ -421,7 +421,7 @@ class Relu(Elementwise):
     reads = "y"
 
     def scalar(self, s, x):
-        return s.maximum(x, x.dtype.type(0))
+        return s.maximum(x, 0)
 
     def vjp(self, y, y_bar, x):
         return (where(y <= 0, zeros_like(y_bar), y_bar),)
