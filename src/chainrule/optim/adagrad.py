@@ -24,7 +24,7 @@ class Adagrad(Optimizer):
     >>> (w * w).sum().backward()
     >>> optimizer.step()  # each number moves by lr, however large its gradient
     >>> w
-    tensor([ 0.5000, 99.5000], requires_grad=True)
+    tensor([ 0.5, 99.5], requires_grad=True)
     """
 
     bounds = {

@@ -15,6 +15,7 @@ from chainrule.tensor import Tensor, tensor
 __all__ = ["Optimizer"]
 
 State = dict[str, Any]
+OF_SCHEDULES = ("initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum")
 Bound = tuple[str, Callable[[Any], bool]]  # what an option must be, in words; the test
 
 
@@ -266,10 +267,10 @@ class Optimizer:
         state = {}
         for k, held in state_dict["state"].items():
             state[params[k]] = {n: self._loaded(n, v, params[k]) for n, v in held.items()}
-        known = set(self.defaults)
+        known = {*self.defaults, *OF_SCHEDULES}
         new = []
         for saved, group in zip(groups, self.param_groups, strict=True):
-            options = {n: v for n, v in saved.items() if n in known or n == "initial_lr"}
+            options = {n: v for n, v in saved.items() if n in known}
             if "betas" in options:
                 options["betas"] = tuple(options["betas"])
             new.append({**group, **options})
