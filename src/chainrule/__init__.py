@@ -17,6 +17,7 @@ import importlib
 from typing import Any
 
 from chainrule import autograd, backprop, func, nn, optim, step
+from chainrule.anomaly import detect_anomaly
 from chainrule.creation import (
     arange,
     as_tensor,
@@ -53,12 +54,14 @@ from chainrule.errors import (
     CheckpointError,
     DataError,
     DeviceError,
+    DivisionError,
     DtypeError,
     FailedError,
     GradientError,
     GraphError,
     IndexRangeError,
     NameNotFoundError,
+    NonFiniteError,
     ReadOnlyError,
     ShapeError,
     UsageError,
@@ -175,6 +178,7 @@ __all__ = [
     "DType",
     "DataError",
     "DeviceError",
+    "DivisionError",
     "DtypeError",
     "FailedError",
     "GradientError",
@@ -182,6 +186,7 @@ __all__ = [
     "GraphError",
     "IndexRangeError",
     "NameNotFoundError",
+    "NonFiniteError",
     "ReadOnlyError",
     "ShapeError",
     "Tensor",
@@ -214,6 +219,7 @@ __all__ = [
     "cuda",
     "cumsum",
     "detach",
+    "detect_anomaly",
     "device",
     "div",
     "dot",

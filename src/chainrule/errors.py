@@ -19,12 +19,14 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "DeviceError",
+    "DivisionError",
     "DtypeError",
     "FailedError",
     "GradientError",
     "GraphError",
     "IndexRangeError",
     "NameNotFoundError",
+    "NonFiniteError",
     "ReadOnlyError",
     "ShapeError",
     "UsageError",
@@ -97,6 +99,13 @@ class DtypeError(ChainruleError, TypeError):
     """
 
 
+class DivisionError(ChainruleError, ZeroDivisionError):
+    """A whole number divided by zero.
+
+    Fails: ``cr.tensor(1) // 0``.  Mended: ``cr.tensor(1.0) // 0``, which is ∞.
+    """
+
+
 class IndexRangeError(ChainruleError, IndexError):
     """An index or a label lies outside its axis.
 
@@ -116,6 +125,13 @@ class FailedError(ChainruleError, RuntimeError):
     """A value could not be computed because something it depends on failed earlier.
 
     Fails: reading ``loss`` after its step met a bad label.  Mended: record the step again.
+    """
+
+
+class NonFiniteError(ChainruleError, ArithmeticError):
+    """A value became NaN or infinite; the message names the operation where it arose.
+
+    Fails: a training that takes ``log`` of 0.  Mended: ``x.clamp(min=1e-12).log()``.
     """
 
 

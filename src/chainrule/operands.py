@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.dtypes import DType, dtype_of, float32, promote_operands
-from chainrule.errors import ShapeError, message
+from chainrule.dtypes import DType, dtype_of, float32, int64, promote_operands
+from chainrule.errors import DtypeError, ShapeError, message
 from chainrule.ops import elementwise as e
 from chainrule.ops import leaf, movement
 from chainrule.ops.op import Op
@@ -87,9 +87,23 @@ def cast_node(node: Recorded, dtype: DType) -> Recorded:
     return recorder().record(e.cast, (node,), {"dtype": dtype.name})
 
 
-def number_node(value: Any, dtype: DType) -> Recorded:
+def number_node(value: Any, dtype: DType, where: str = "number") -> Recorded:
     """A Python number as a run-time scalar of that dtype."""
-    return recorder().leaf(leaf.number, np.array(value, dtype.numpy), dtype)
+    try:
+        with np.errstate(over="ignore"):  # 1e40 is ∞ in float32, as everywhere
+            number = np.array(value, dtype.numpy)
+    except (OverflowError, ValueError):
+        raise DtypeError(_does_not_hold(value, dtype, where)) from None
+    return recorder().leaf(leaf.number, number, dtype)
+
+
+def _does_not_hold(value: Any, dtype: DType, where: str) -> str:
+    if dtype.is_floating_point:
+        return message(where, "a whole number beyond float64", "at most 1.8e308")
+    limits = np.iinfo(dtype.numpy)
+    remedy = ".long() first" if dtype is not int64 and isinstance(value, int) else ".float() first"
+    got, needs = f"{value} beside {dtype.name}", f"{limits.min} to {limits.max}"
+    return message(where, got, needs, line=line_text(user_line()), remedy=remedy)
 
 
 def together(
@@ -125,7 +139,7 @@ def together(
     result = []
     for index, node in enumerate(nodes):
         if not isinstance(node, Recorded):
-            node = number_node(node, dtype)
+            node = number_node(node, dtype, op.name)
         elif index >= typed:
             node = cast_node(node, dtype)
         result.append(expand_node(node, shape))

@@ -374,7 +374,10 @@ class Operators(Handle):
 
     def log_softmax(self, dim: int) -> Tensor:
         """x - ln Σ exp(x) along an axis."""
-        return self - self.logsumexp(dim, keepdim=True)
+        axis = axis_of(dim, self.ndim, "log_softmax")
+        meta = {"axis": axis, "of_softmax": True}
+        total = self._of(recorder().record(reduce.logsumexp, (self._node,), meta))
+        return self - total.unsqueeze(axis)
 
     def norm(self, p: float = 2, dim: Axes = None, keepdim: bool = False) -> Tensor:
         """(Σ |x|ᵖ)^(1/p); p = inf gives the largest |x|. The error signal at x = 0 is 0 (p = 2)."""

@@ -295,7 +295,7 @@ def _cumsum(s: _Algebra, x: np.ndarray, *, axis: int) -> np.ndarray:
     return np.cumsum(x, axis=axis)
 
 
-def _logsumexp(s: _Algebra, x: np.ndarray, *, axis: int) -> Any:
+def _logsumexp(s: _Algebra, x: np.ndarray, *, axis: int, **_: Any) -> Any:
     return _each(s.log, np.sum(_each(s.exp, x), axis=axis))
 
 

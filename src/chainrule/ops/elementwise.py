@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.dtypes import bool_, dtype_of
-from chainrule.errors import DtypeError, message
+from chainrule.errors import DivisionError, DtypeError, message
 from chainrule.ops.op import Elementwise, Sample, Typed, register
 
 # ---------------------------------------------------------------- arithmetic
@@ -47,6 +47,12 @@ class Sub(Elementwise):
     arity = 2
     linear = True
 
+    def infer(self, a: Typed, b: Typed):
+        if b.dtype is bool_:
+            remedy = "a ^ b is true where they differ, a & ~b where only a is"
+            raise DtypeError(message("sub", "bool - bool", "numbers", remedy=remedy))
+        return super().infer(a, b)
+
     def scalar(self, s, a, b):
         return a - b
 
@@ -84,8 +90,17 @@ class Div(Elementwise):
         return y_bar / b, -y_bar * y / b
 
 
+def _no_whole_zero(name: str, sign: str, b: np.ndarray) -> None:
+    """Raise where whole numbers are divided by 0; with floating-point ones that is ±∞ or NaN."""
+    if b.dtype.kind != "f" and b.size and not b.all():
+        place = np.argwhere(b == 0)[0].tolist()
+        got = f"a whole number {sign} 0" + (f" at index {place}" if place else "")
+        remedy = ".float() first gives ∞ or NaN there"
+        raise DivisionError(message(name, got, "a divisor other than 0", remedy=remedy))
+
+
 class FloorDivide(Elementwise):
-    """y = ⌊a / b⌋      piecewise constant"""
+    """y = ⌊a / b⌋      piecewise constant      raises for whole numbers where b is 0"""
 
     name = "floor_divide"
     arity = 2
@@ -95,6 +110,9 @@ class FloorDivide(Elementwise):
 
     def scalar(self, s, a, b):
         return s.floor_divide(a, b)
+
+    def check(self, a, b):
+        _no_whole_zero("floor_divide", "//", b)
 
 
 class Remainder(Elementwise):
@@ -107,6 +125,9 @@ class Remainder(Elementwise):
 
     def scalar(self, s, a, b):
         return s.remainder(a, b)
+
+    def check(self, a, b):
+        _no_whole_zero("remainder", "%", b)
 
     def vjp(self, y, y_bar, a, b):
         return y_bar, -y_bar * floor_divide(a, b)
@@ -132,11 +153,20 @@ class Pow(Elementwise):
     def scalar(self, s, a, b):
         return s.power(a, b)
 
+    def check(self, a, b):
+        if b.dtype.kind != "f" and b.size and b.min() < 0:
+            raise DtypeError(_whole_to_negative("pow", int(b.min())))
+
     def vjp(self, y, y_bar, a, b):
         slope = where(b == 0, zeros_like(y), b * a ** (b - 1))
         flat = (a == 0) & (b >= 0)
         ln_a = log(where(flat, ones_like(a), a))
         return y_bar * slope, y_bar * where(flat, zeros_like(y), y * ln_a)
+
+
+def _whole_to_negative(name: str, exponent: int) -> str:
+    needs, remedy = "an exponent of 0 or more", ".float() first: x^-n is a fraction"
+    return message(name, f"a whole number to the power {exponent}", needs, remedy=remedy)
 
 
 class Power(Elementwise):
@@ -146,6 +176,11 @@ class Power(Elementwise):
     domain = (0.3, 2.5)
     any_strides = False
     reads = "x"
+
+    def infer(self, x: Typed, *, exponent: float):
+        if exponent < 0 and not x.dtype.is_floating_point:
+            raise DtypeError(_whole_to_negative("power", int(exponent)))
+        return super().infer(x)
 
     def scalar(self, s, x, *, exponent):
         return s.power(x, exponent)

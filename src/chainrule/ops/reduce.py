@@ -62,7 +62,7 @@ class Sum(Reduce):
 
 
 class Extremum(Reduce):
-    """Base class of amax and amin: the error signal is shared evenly among ties."""
+    """Base class of amax and amin: the error signal is shared evenly among ties, or NaNs."""
 
     reads = "y x"
 
@@ -74,7 +74,7 @@ class Extremum(Reduce):
         return super().infer(x, axes=axes)
 
     def vjp(self, y, y_bar, x, *, axes):
-        chosen = x == back(y, x, axes)
+        chosen = (x == back(y, x, axes)) | (x != x)  # where y is NaN, it is one of the NaNs
         ties = sum_(cast_like(chosen, y_bar), axes=axes)
         return (where(chosen, back(y_bar / ties, x, axes), zeros_like(y_bar)),)
 
@@ -161,26 +161,28 @@ class LogSumExp(Op):
     """y = ln Σ exp(x) along an axis      x̄ = ȳ exp(x - y)
 
     The maximum is subtracted first, so nothing overflows: x = [1000, 1001] is fine.
-    A row of -∞ alone gives -∞, and NaN as its error signal, as in PyTorch.
+    A row of -∞ alone gives -∞, and NaN as its error signal, as in PyTorch; with ∞ in it, ∞.
+    ``of_softmax``: both give NaN, which is what softmax makes of ∞ - ∞.
     """
 
     name = "logsumexp"
     reads = "y x"
 
-    def infer(self, x: Typed, *, axis: int):
+    def infer(self, x: Typed, *, axis: int, of_softmax: bool = False):
         if not x.dtype.is_floating_point:
             raise DtypeError(message("logsumexp", x.dtype.name, "a floating-point tensor"))
         return without(x.shape, (axis,)), x.dtype
 
-    def reference(self, x, *, axis):
+    def reference(self, x, *, axis, of_softmax=False):
         if x.shape[axis] == 0:
             return np.full(without(x.shape, (axis,)), -np.inf, x.dtype)
         largest = np.max(x, axis=axis, keepdims=True)
-        largest = np.where(np.isfinite(largest), largest, x.dtype.type(0))
+        if not of_softmax:
+            largest = np.where(np.isfinite(largest), largest, x.dtype.type(0))
         total = np.sum(np.exp(x - largest), axis=axis)
         return np.log(total) + np.squeeze(largest, axis)
 
-    def vjp(self, y, y_bar, x, *, axis):
+    def vjp(self, y, y_bar, x, *, axis, of_softmax=False):
         return (back(y_bar, x, (axis,)) * exp(x - back(y, x, (axis,))),)
 
     def samples(self, rng):
