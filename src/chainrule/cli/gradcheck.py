@@ -1,84 +1,136 @@
-"""``chainrule gradcheck``: derivatives by backward against derivatives by differences."""
+"""``chainrule gradcheck``: numeric, symbolic and automatic derivatives side by side."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
 from chainrule import ops, random
+from chainrule.cli.layers import layer_example, layer_names
 from chainrule.cli.output import did_you_mean, say, say_json
+from chainrule.cli.script import is_script, scalar_of
 from chainrule.cli.targets import model_of, networks
 from chainrule.errors import UsageError, message
 from chainrule.gradcheck import Report, gradcheck
+from chainrule.gradcheck.replay import replay
 from chainrule.ops.op import REGISTRY, Op
-from chainrule.tensor import tensor
+from chainrule.tensor import Tensor, tensor
 
-HELP = """Check derivatives: automatic ones against differences, in float64.
+HELP = """Check derivatives in float64: automatic ones against differences and SymPy's.
 
-WHAT is a network (lenet, xor), the word ops for every op of the graph, or one op's name.
+WHAT is a network (lenet, xor), a layer or loss (nn.Conv2d), a scalar of a script (net.py:loss),
+the word ops for every op of the graph, or one op's name.
 
 \b
 Examples:
-  chainrule gradcheck lenet
+  chainrule gradcheck lenet --dot
+  chainrule gradcheck nn.Conv2d
+  chainrule gradcheck net.py:loss
   chainrule gradcheck ops
-  chainrule gradcheck tanh
+  chainrule gradcheck tanh --errors
 """
 
 
 def run(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="A network, ops, or an op.")] = "xor",
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="A network, nn.LAYER, net.py:loss, ops, or an op.")
+    ] = "xor",
+    dot: Annotated[
+        bool, typer.Option("--dot", help="Compare along random directions; tell kinks.")
+    ] = False,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Print the error of differences against h.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check."""
     random.manual_seed(0)
     if what == "ops":
-        agree = _all_ops(json)
-    elif what in networks():
-        agree = _tell(_network(what), json)
-    elif what in REGISTRY and REGISTRY[what].differentiable:
-        reports = _op(REGISTRY[what])
-        agree = all(reports)
-        for report in reports:
-            _tell(report, json)
-    elif what in REGISTRY:
-        why = REGISTRY[what].why_not
-        raise UsageError(message("gradcheck", what, "an op that has a derivative", why=why))
+        if errors:
+            remedy = "chainrule gradcheck tanh --errors shows one of them"
+            raise UsageError(message("gradcheck", "ops --errors", "one function", remedy=remedy))
+        agree = _all_ops(dot, json)
     else:
-        needs, known = ", ".join(networks()) + ", ops, or an op", [*networks(), "ops", *REGISTRY]
-        remedy = did_you_mean(what, known)
-        raise UsageError(message("gradcheck", repr(what), needs, remedy=remedy))
+        found = _reports(what, dot)
+        agree = all(found)
+        _tell(found, errors, json)
     if not agree:
         raise typer.Exit(1)
 
 
-def _tell(report: Report, json: bool) -> bool:
-    if json:
-        rows = [vars(c) | {"relative_error": c.relative_error} for c in report.worst]
-        say_json({"agree": bool(report), "worst": rows})
-    else:
-        say(str(report))
-    return bool(report)
-
-
-def _network(name: str) -> Report:
-    model = model_of(name, "gradcheck")
+def _reports(what: str, dot: bool) -> list[Report]:
+    if is_script(what):
+        return [_script(what, dot)]
+    if what.startswith("nn."):
+        layer, inputs = layer_example(what)
+        return [gradcheck(layer, inputs, dot=dot)]
+    if what in REGISTRY and what not in networks():  # xor is both
+        op = REGISTRY[what]
+        if not op.differentiable:
+            needs = "an op that has a derivative"
+            raise UsageError(message("gradcheck", what, needs, why=op.why_not))
+        return _op(op, dot)
+    try:
+        model = model_of(what, "gradcheck")
+    except UsageError:
+        needs = ", ".join(networks()) + ", nn.LAYER, net.py:loss, ops, or an op"
+        remedy = did_you_mean(what, [*networks(), *layer_names(), *REGISTRY, "ops"])
+        raise UsageError(message("gradcheck", repr(what), needs, remedy=remedy)) from None
     x = np.random.default_rng(0).uniform(0, 1, (2, *model.input_shape))
-    return gradcheck(model, x)
+    return [gradcheck(model, x, dot=dot)]
 
 
-def _op(op: Op) -> list[Report]:
-    """One report for each of the op's samples that have something to differentiate."""
-    reports = []
+def _tell(reports: list[Report], errors: bool, json: bool) -> None:
+    if json:
+        shown = [
+            report.to_json() | ({"errors": report.error_against_h().to_json()} if errors else {})
+            for report in reports
+        ]
+        say_json(shown[0] if len(shown) == 1 else shown)
+        return
+    for report in reports:
+        say(str(report))
+    if errors:
+        say(f"\n{reports[0].error_against_h()}")
+
+
+def _script(what: str, dot: bool) -> Report:
+    """The derivatives of a script's loss by its leaves, under their names in the script."""
+    loss, variables = scalar_of(what, "gradcheck")
+    f, leaves = replay(loss)
+    nodes = {x._node: key for key, x in variables.items() if isinstance(x, Tensor)}
+    names = {
+        f"x{i}": node.name or nodes.get(node) or node.scope.rpartition("/")[2] or f"x{i}"
+        for i, node in enumerate(leaves)
+    }
+    report = gradcheck(f, [node.result().astype(np.float64) for node in leaves], dot=dot)
+    report.worst = [replace(c, input=names[c.input]) for c in report.worst]
+    report.compared = {names[name]: count for name, count in report.compared.items()}
+    report.types = {names[name]: text for name, text in report.types.items()}
+    return report
+
+
+def _op(op: Op, dot: bool = False, symbolic: int = 100) -> list[Report]:
+    """One report for each of the op's samples that have something to differentiate.
+
+    The symbolic column is for the ``symbolic`` smallest of them.
+    """
+    chosen = []
     for sample in op.samples(np.random.default_rng(0)):
         floating = [i for i, x in enumerate(sample.inputs) if x.dtype.kind == "f" and x.size]
         if sample.differentiable is not None:
             floating = [i for i in floating if i in sample.differentiable]
-        if not floating:
-            continue
-        reports.append(gradcheck(*_function(op, sample, floating)))
-    return reports
+        if floating:
+            chosen.append((sample, floating))
+    sizes = [sum(x.size for x in sample.inputs) for sample, _ in chosen]
+    smallest = np.argsort(sizes, kind="stable")[:symbolic]
+    return [
+        gradcheck(*_function(op, *some), dot=dot, symbolic=i in smallest)
+        for i, some in enumerate(chosen)
+    ]
 
 
 def _function(op: Op, sample: Any, floating: list[int]) -> tuple[Any, list[np.ndarray]]:
@@ -93,28 +145,43 @@ def _function(op: Op, sample: Any, floating: list[int]) -> tuple[Any, list[np.nd
     return function, [sample.inputs[i] for i in floating]
 
 
-def _all_ops(json: bool) -> bool:
+def _all_ops(dot: bool, json: bool) -> bool:
+    """A row for each op; whether all agree."""
     assert ops  # importing it fills the registry
-    rows, agree = [], True
+    rows = []
+    if not json:
+        say(f"{'op':20}  samples  from numeric  from symbolic  verdict")
     for name, op in REGISTRY.items():
-        if not op.differentiable:
+        reports = _op(op, dot, symbolic=2) if op.differentiable else []
+        if not reports:
             continue
-        reports = _op(op)
-        worst = max(
-            (r.worst_of_all for r in reports if r.worst_of_all is not None),
-            key=lambda c: c.excess,
-            default=None,
-        )
-        if worst is None:
-            continue
-        agree &= all(reports)
-        rows.append({"op": name, "agree": all(reports), "relative_error": worst.relative_error})
+        row = _summed(name, reports)
+        rows.append(row)
         if not json:
-            verdict = "agree" if all(reports) else f"differ: {worst.why}"
-            say(f"{name:20}  {len(reports):2} samples  {worst.relative_error:.0e}  {verdict}")
+            exact = row["symbolic_error"]
+            verdict = "agree" if row["agree"] else f"differ: {row['why']}"
+            say(
+                f"{name:20}  {len(reports):7}  {row['relative_error']:12.0e}  "
+                f"{'–' if exact is None else f'{exact:.0e}':>13}  {verdict}"
+            )
+    wrong = sum(not row["agree"] for row in rows)
     if json:
         say_json(rows)
     else:
-        wrong = sum(not row["agree"] for row in rows)
         say(f"{len(rows)} ops, " + (f"{wrong} differ" if wrong else "all derivatives agree"))
-    return agree
+    return not wrong
+
+
+def _summed(name: str, reports: list[Report]) -> dict[str, Any]:
+    """An op's samples in one row: its worst errors."""
+    rows = [c for report in reports for c in report.worst]
+    worst = max(rows, key=lambda c: c.excess)
+    symbolic = [c.symbolic_error for c in rows if c.symbolic_error is not None]
+    return {
+        "op": name,
+        "samples": len(reports),
+        "agree": all(reports),
+        "relative_error": worst.relative_error,
+        "symbolic_error": max(symbolic, default=None),
+        "why": worst.why,
+    }
