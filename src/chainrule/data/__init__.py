@@ -6,6 +6,22 @@ with transforms that fit and vary images.  `prepare_picture` leads from any pict
 `rasterise` made of a pen's strokes, to the network's input.
 """
 
+from chainrule.data.augment import (
+    CenterCrop,
+    ColorJitter,
+    Grayscale,
+    MixUp,
+    Normalize,
+    Pad,
+    RandomCrop,
+    RandomErasing,
+    RandomHorizontalFlip,
+    RandomRotation,
+    RandomVerticalFlip,
+    Resize,
+    SubtractMean,
+    TenCrop,
+)
 from chainrule.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
 from chainrule.data.digits import digits
 from chainrule.data.files import read_cifar, read_idx
@@ -64,9 +80,23 @@ __all__ = [
     "Scale",
     "Upsample",
     "CentreByMass",
+    "Resize",
+    "Pad",
+    "CenterCrop",
+    "TenCrop",
+    "Normalize",
+    "SubtractMean",
+    "Grayscale",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "RandomVerticalFlip",
+    "RandomRotation",
     "RandomAffine",
     "RandomElastic",
     "RandomStrokeWidth",
+    "RandomErasing",
+    "ColorJitter",
+    "MixUp",
     "from_spec",
     "PreparedPicture",
     "prepare_picture",

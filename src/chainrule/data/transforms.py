@@ -37,6 +37,7 @@ __all__ = [
     "RandomStrokeWidth",
     "bilinear",
     "from_spec",
+    "register",
 ]
 
 
@@ -71,6 +72,10 @@ class Transform:
         """What a subclass defines: f32[N,C,H,W] -> f32[N,C,P,Q]."""
         raise NotImplementedError(type(self).__name__)
 
+    def fixed(self) -> tuple[Transform, ...]:
+        """What stands for it where nothing may be random."""
+        return (self,)
+
     def spec(self) -> dict[str, Any]:
         """The transform as plain JSON: its name and its fields.
 
@@ -79,8 +84,7 @@ class Transform:
         """
         spec: dict[str, Any] = {"name": type(self).__name__}
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            spec[field.name] = list(value) if isinstance(value, tuple) else value
+            spec[field.name] = _lists(getattr(self, field.name))
         return spec
 
 
@@ -100,6 +104,10 @@ class RandomTransform(Transform):
             where = type(self).__name__
             raise UsageError(message(where, "no rng", "a source of random numbers", remedy=remedy))
         return self.vary(_batch(self, images), rng)
+
+    def fixed(self) -> tuple[Transform, ...]:
+        """Nothing."""
+        return ()
 
     def vary(self, images: np.ndarray, rng: Uniform) -> np.ndarray:
         """What a subclass defines: f32[N,C,H,W] -> f32[N,C,H,W]."""
@@ -135,8 +143,11 @@ class Compose(Transform):
 
     def deterministic(self) -> Compose:
         """The same without the random ones: what validation, test and pictures go through."""
-        kept = (t for t in self.transforms if not isinstance(t, RandomTransform))
-        return Compose(tuple(t.deterministic() if isinstance(t, Compose) else t for t in kept))
+        return Compose(tuple(fixed for t in self.transforms for fixed in t.fixed()))
+
+    def fixed(self) -> tuple[Transform, ...]:
+        """Itself without the random ones."""
+        return (self.deterministic(),)
 
     def spec(self) -> dict[str, Any]:
         """The specs of the transforms, in order."""
@@ -150,7 +161,7 @@ class Scale(Transform):
     peak: float
 
     def __post_init__(self) -> None:
-        _need(self, "peak", self.peak > 0, "a number above 0")
+        need(self, "peak", self.peak > 0, "a number above 0")
 
     def apply(self, images: np.ndarray) -> np.ndarray:
         """y = x / peak."""
@@ -168,14 +179,12 @@ class Upsample(Transform):
     border: int = 2
 
     def __post_init__(self) -> None:
-        _need(
-            self, "size", self.size > 2 * self.border, f"more than 2 * border = {2 * self.border}"
-        )
+        need(self, "size", self.size > 2 * self.border, f"more than 2 * border = {2 * self.border}")
 
     def apply(self, images: np.ndarray) -> np.ndarray:
         """f32[N,C,H,W] -> f32[N,C,size,size]."""
         height, width = images.shape[2:]
-        x, y = _pixels(self.size, self.size)
+        x, y = pixels(self.size, self.size)
         inside = np.float32(self.size - 2 * self.border)
         to_image = [((at + 0.5 - self.border) / inside) for at in (x, y)]
         return bilinear(images, to_image[0] * width - 0.5, to_image[1] * height - 0.5)
@@ -188,14 +197,14 @@ class CentreByMass(Transform):
     def apply(self, images: np.ndarray) -> np.ndarray:
         """f32[N,C,H,W] -> the same shape."""
         height, width = images.shape[2:]
-        x, y = _pixels(height, width)
+        x, y = pixels(height, width)
         ink = images.sum(axis=1)
         mass = ink.sum(axis=(1, 2)).clip(np.finfo(np.float32).tiny)
         dx = np.rint((ink * x).sum(axis=(1, 2)) / mass - (width - 1) / 2)
         dy = np.rint((ink * y).sum(axis=(1, 2)) / mass - (height - 1) / 2)
         blank = ~ink.any(axis=(1, 2))
         dx[blank] = dy[blank] = 0
-        return bilinear(images, x + _each(dx), y + _each(dy))
+        return bilinear(images, x + each(dx), y + each(dy))
 
 
 @dataclass(frozen=True)
@@ -216,7 +225,7 @@ class RandomAffine(RandomTransform):
     def __post_init__(self) -> None:
         for name in ("scale", "stretch"):
             low, high = getattr(self, name)
-            _need(self, name, 0 < low <= high, "(low, high), two factors above 0")
+            need(self, name, 0 < low <= high, "(low, high), two factors above 0")
 
     def vary(self, images: np.ndarray, rng: Uniform) -> np.ndarray:
         """f32[N,C,H,W] -> the same shape."""
@@ -230,12 +239,12 @@ class RandomAffine(RandomTransform):
 
         # Each new pixel asks where it came from, so the inverses apply in the opposite order.
         middle_x, middle_y = np.float32((width - 1) / 2), np.float32((height - 1) / 2)
-        x, y = _pixels(height, width)
-        x, y = x - middle_x - _each(dx), y - middle_y - _each(dy)
+        x, y = pixels(height, width)
+        x, y = x - middle_x - each(dx), y - middle_y - each(dy)
         cos, sin = np.cos(angle), np.sin(angle)
         x, y = (
-            _each(cos / wide + slant * sin / tall) * x + _each(sin / wide - slant * cos / tall) * y,
-            _each(-sin / tall) * x + _each(cos / tall) * y,
+            each(cos / wide + slant * sin / tall) * x + each(sin / wide - slant * cos / tall) * y,
+            each(-sin / tall) * x + each(cos / tall) * y,
         )
         return bilinear(images, x + middle_x, y + middle_y)
 
@@ -252,12 +261,12 @@ class RandomElastic(RandomTransform):
     knots: int = 4
 
     def __post_init__(self) -> None:
-        _need(self, "knots", self.knots >= 2, "at least 2")
+        need(self, "knots", self.knots >= 2, "at least 2")
 
     def vary(self, images: np.ndarray, rng: Uniform) -> np.ndarray:
         """f32[N,C,H,W] -> the same shape."""
         height, width = images.shape[2:]
-        x, y = _pixels(height, width)
+        x, y = pixels(height, width)
         return bilinear(
             images,
             x + self._pull(len(images), height, width, rng),
@@ -293,11 +302,11 @@ class RandomStrokeWidth(RandomTransform):
 
     def __post_init__(self) -> None:
         for name in ("thin", "thick"):
-            _need(self, name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
+            need(self, name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
 
     def vary(self, images: np.ndarray, rng: Uniform) -> np.ndarray:
         """f32[N,C,H,W] -> the same shape."""
-        more = _each(rng.uniform(-self.thin, self.thick, len(images)))[:, None]
+        more = each(rng.uniform(-self.thin, self.thick, len(images)))[:, None]
         thicker, thinner = _maximum3x3(images), -_maximum3x3(-images)
         return images + abs(more) * (np.where(more > 0, thicker, thinner) - images)
 
@@ -313,7 +322,7 @@ def from_spec(spec: dict[str, Any]) -> Transform:
         kind: Any = _KINDS[fields.pop("name")]
         if kind is Compose:
             return Compose(tuple(from_spec(inner) for inner in fields["transforms"]))
-        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        return kind(**{name: _tuples(value) for name, value in fields.items()})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, DataError | UsageError):
             raise
@@ -322,18 +331,23 @@ def from_spec(spec: dict[str, Any]) -> Transform:
         raise DataError(message("transforms", f"the spec {spec!r}", needs)) from error
 
 
-_KINDS = {
-    kind.__name__: kind
-    for kind in (
-        Compose,
-        Scale,
-        Upsample,
-        CentreByMass,
-        RandomAffine,
-        RandomElastic,
-        RandomStrokeWidth,
-    )
-}
+_KINDS: dict[str, type[Transform]] = {}
+
+
+def register(*kinds: type[Transform]) -> None:
+    """Let `from_spec` build these kinds of transforms."""
+    _KINDS.update({kind.__name__: kind for kind in kinds})
+
+
+register(Compose, Scale, Upsample, CentreByMass, RandomAffine, RandomElastic, RandomStrokeWidth)
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def bilinear(images: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -369,19 +383,19 @@ def _batch(transform: Transform, images: np.ndarray) -> np.ndarray:
     return np.asarray(images, np.float32)
 
 
-def _need(transform: Transform, name: str, holds: bool, needs: str) -> None:
+def need(transform: Transform, name: str, holds: bool, needs: str) -> None:
     if not holds:
         got = f"{name} = {getattr(transform, name)!r}"
         raise UsageError(message(type(transform).__name__, got, needs))
 
 
-def _pixels(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def pixels(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Column f32[1,1,W] and row f32[1,H,1] of each pixel."""
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
     return x[None, None, :], y[None, :, None]
 
 
-def _each(values: np.ndarray) -> np.ndarray:
+def each(values: np.ndarray) -> np.ndarray:
     """[N] -> f32[N,1,1]: one number for each image."""
     return values.astype(np.float32)[:, None, None]
 
