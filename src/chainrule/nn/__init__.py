@@ -31,15 +31,19 @@ from chainrule.nn.dropout import Dropout, Dropout1d, Dropout2d
 from chainrule.nn.embedding import Embedding
 from chainrule.nn.linear import Bilinear, Flatten, Identity, Linear, Unflatten
 from chainrule.nn.local import LocallyConnected2d
-from chainrule.nn.loss import (
-    BCELoss,
-    BCEWithLogitsLoss,
+from chainrule.nn.loss import HalfMSELoss, HuberLoss, L1Loss, MSELoss, SmoothL1Loss
+from chainrule.nn.loss_binary import BCELoss, BCEWithLogitsLoss, HingeLoss, SoftMarginLoss
+from chainrule.nn.loss_class import (
     CrossEntropyLoss,
     KLDivLoss,
-    L1Loss,
-    MSELoss,
+    MulticlassSVMLoss,
+    MultiMarginLoss,
     NLLLoss,
-    SmoothL1Loss,
+)
+from chainrule.nn.loss_distance import (
+    CosineEmbeddingLoss,
+    HingeEmbeddingLoss,
+    TripletMarginLoss,
 )
 from chainrule.nn.module import Module
 from chainrule.nn.norm import (
@@ -96,6 +100,7 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout1d",
@@ -107,9 +112,13 @@ __all__ = [
     "functional",
     "GELU",
     "GroupNorm",
+    "HalfMSELoss",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
+    "HingeEmbeddingLoss",
+    "HingeLoss",
+    "HuberLoss",
     "Identity",
     "init",
     "KLDivLoss",
@@ -127,6 +136,8 @@ __all__ = [
     "ModuleDict",
     "ModuleList",
     "MSELoss",
+    "MulticlassSVMLoss",
+    "MultiMarginLoss",
     "NLLLoss",
     "Parameter",
     "PixelShuffle",
@@ -142,9 +153,11 @@ __all__ = [
     "Sigmoid",
     "SiLU",
     "SmoothL1Loss",
+    "SoftMarginLoss",
     "Softmax",
     "Softplus",
     "Tanh",
+    "TripletMarginLoss",
     "Unflatten",
     "Unfold",
     "Upsample",

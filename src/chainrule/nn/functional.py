@@ -27,15 +27,24 @@ from chainrule.nn.dropout import dropout, dropout1d, dropout2d
 from chainrule.nn.embedding import embedding, one_hot
 from chainrule.nn.linear import bilinear, linear
 from chainrule.nn.local import locally_connected2d
-from chainrule.nn.loss import (
+from chainrule.nn.loss import half_mse_loss, huber_loss, l1_loss, mse_loss, smooth_l1_loss
+from chainrule.nn.loss_binary import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
+    hinge_loss,
+    soft_margin_loss,
+)
+from chainrule.nn.loss_class import (
     cross_entropy,
     kl_div,
-    l1_loss,
-    mse_loss,
+    multi_margin_loss,
+    multiclass_svm_loss,
     nll_loss,
-    smooth_l1_loss,
+)
+from chainrule.nn.loss_distance import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    triplet_margin_loss,
 )
 from chainrule.nn.norm import (
     batch_norm,
@@ -76,6 +85,7 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv3d",
+    "cosine_embedding_loss",
     "cross_entropy",
     "dropout",
     "dropout1d",
@@ -85,9 +95,13 @@ __all__ = [
     "fold",
     "gelu",
     "group_norm",
+    "half_mse_loss",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "hinge_embedding_loss",
+    "hinge_loss",
+    "huber_loss",
     "interpolate",
     "kl_div",
     "l1_loss",
@@ -102,6 +116,8 @@ __all__ = [
     "max_pool2d",
     "max_pool3d",
     "mse_loss",
+    "multi_margin_loss",
+    "multiclass_svm_loss",
     "nll_loss",
     "normalize",
     "one_hot",
@@ -114,8 +130,10 @@ __all__ = [
     "sigmoid",
     "silu",
     "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "softplus",
     "tanh",
+    "triplet_margin_loss",
     "unfold",
 ]
