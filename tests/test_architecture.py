@@ -27,6 +27,7 @@ TENSOR = [
     "indexing",
     "tensor",
     "tape",
+    "anomaly",
     "creation",
     "functions",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chainrule.anomaly import detect_anomaly, set_detect_anomaly
 from chainrule.backprop import grad
 from chainrule.dtypes import DType
 from chainrule.errors import GradientError, message
@@ -15,7 +16,7 @@ from chainrule.recording import no_grad
 from chainrule.storage import recorder
 from chainrule.tensor import Tensor
 
-__all__ = ["Function", "grad"]
+__all__ = ["Function", "detect_anomaly", "grad", "set_detect_anomaly"]
 
 
 class Context:

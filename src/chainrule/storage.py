@@ -369,6 +369,7 @@ class Recorder:
         self.undisturbed = 0  # inside an optimizer or a backward: no work is done unasked
         self.line: Line | None = None  # of a running backward: what it records stands there
         self.taps: list[Any] = []  # the active tapes of record()
+        self.watch: Any = None  # anomaly.Watch: looks at every value
         self.writes: list[ref[Storage]] = []
         self._pending: list[ref[Recorded]] = []
         self._loose: list[ref[Recorded]] = []

@@ -37,6 +37,8 @@ def run(program: Any) -> None:
                 continue
             try:
                 value = _compute(program, node, values)
+                if node.recorder.watch is not None:
+                    node.recorder.watch.saw_value(node, values, value)
             except Exception as error:
                 program.fail(node, located(error, node.scope, node.where))
             else:
