@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from chainrule.cli import main
@@ -146,3 +147,25 @@ def test_a_foreign_error_shows_the_script_alone(capsys):
 def test_no_script(capsys):
     assert main(["run", "nowhere.py"]) == 2
     assert capsys.readouterr().err == "[run] got nowhere.py, needs a Python file that is there.\n"
+
+
+def test_torchvision_is_chainrules_data(capsys):
+    images = np.arange(2 * 28 * 28, dtype=np.uint8).reshape(2, 28, 28)
+    for name, kind, array in (
+        ("train-images-idx3-ubyte", 3, images),
+        ("train-labels-idx1-ubyte", 1, np.array([7, 2], np.uint8)),
+    ):
+        sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+        Path(name).write_bytes(bytes([0, 0, 8, kind]) + sizes + array.tobytes())
+    script = """
+import torch
+from torchvision import datasets, transforms
+steps = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
+data = datasets.MNIST(".", train=True, transform=steps)
+(x, y), = torch.utils.data.DataLoader(data, batch_size=2, pin_memory=True)
+print(tuple(x.shape), y.tolist(), round(x.min().item(), 3), round(x.max().item(), 3))
+"""
+    assert main(["run", written(script)]) == 0
+    assert capsys.readouterr().out == "(2, 1, 28, 28) [7, 2] -1.0 1.0\n"
+    assert main(["run", written("from torchvision import transforms as t; t.ToTensors")]) == 1
+    assert "torchvision.transforms.ToTensors is not in Chainrule" in capsys.readouterr().err

@@ -33,6 +33,7 @@ MODULES = {
     "torch.utils.data": "chainrule.data",
     "torchvision": "",
     "torchvision.datasets": "chainrule.data",
+    "torchvision.transforms": "chainrule.data.vision",
 }
 
 
