@@ -5,8 +5,11 @@ from __future__ import annotations
 from math import pi, sqrt
 from typing import Any
 
-from chainrule.errors import UsageError, message
+from chainrule.dtypes import dtype_of, float32
+from chainrule.errors import ShapeError, UsageError, message
+from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public
+from chainrule.nn.init import constant_parameter
 from chainrule.nn.module import Module
 from chainrule.operators import choose
 from chainrule.tensor import Tensor
@@ -26,6 +29,18 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "SELU",
+    "CELU",
+    "Mish",
+    "Softsign",
+    "Softmin",
+    "LogSigmoid",
+    "Hardshrink",
+    "Softshrink",
+    "Tanhshrink",
+    "PReLU",
+    "Threshold",
+    "GLU",
     "elu",
     "gelu",
     "hardsigmoid",
@@ -41,6 +56,17 @@ __all__ = [
     "softmax",
     "softplus",
     "tanh",
+    "selu",
+    "celu",
+    "mish",
+    "softsign",
+    "softmin",
+    "hardshrink",
+    "softshrink",
+    "tanhshrink",
+    "prelu",
+    "threshold",
+    "glu",
 ]
 
 
@@ -68,8 +94,32 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 @public
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """y = x for x > 0, else alpha (eˣ - 1)"""
-    negative = choose(input > 0, 0, input)  # eˣ of a large x would be ∞, and its derivative NaN
-    return _returned(input, choose(input > 0, input, negative.expm1() * alpha), inplace)
+    return _returned(input, _elu(input, alpha, 1.0), inplace)
+
+
+@public
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """y = scale x for x > 0, else scale alpha (eˣ - 1), which keeps mean 0 and variance 1
+
+    alpha ≈ 1.6733, scale ≈ 1.0507.  G. Klambauer et al., "Self-Normalizing Neural Networks", 2017.
+    """
+    alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+    return _returned(input, _elu(input, alpha, 1.0) * scale, inplace)
+
+
+@public
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """y = x for x > 0, else alpha (e^(x / alpha) - 1): smooth at 0 for any alpha"""
+    if alpha == 0:
+        raise UsageError(message(here("celu"), "alpha=0", "another number"))
+    return _returned(input, _elu(input, alpha, 1 / alpha), inplace)
+
+
+def _elu(x: Tensor, alpha: float, inner_scale: float) -> Tensor:
+    negative = choose(x > 0, 0, x)  # eˣ of a large x would be ∞, and its derivative NaN
+    if inner_scale != 1:
+        negative = negative * inner_scale
+    return choose(x > 0, x, negative.expm1() * alpha)
 
 
 @public
@@ -90,6 +140,18 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """y = x σ(x)"""
     return _returned(input, input * input.sigmoid(), inplace)
+
+
+@public
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """y = x tanh(ln(1 + eˣ))      D. Misra, "Mish", 2019"""
+    return _returned(input, input * inner(softplus)(input).tanh(), inplace)
+
+
+@public
+def softsign(input: Tensor) -> Tensor:
+    """y = x / (1 + |x|)"""
+    return input / (1 + input.abs())
 
 
 @public
@@ -152,6 +214,60 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     return _returned(input, y, inplace)
 
 
+@public
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """y = 0 for |x| ≤ lambd, else x"""
+    return choose(input.abs() <= lambd, 0, input)
+
+
+@public
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """y = 0 for |x| ≤ lambd, else x, nearer to 0 by lambd"""
+    if lambd < 0:
+        raise UsageError(message(here("softshrink"), f"lambd={lambd}", "0 or more"))
+    outside = choose(input > lambd, input - lambd, input + lambd)
+    return choose(input.abs() <= lambd, 0, outside)
+
+
+@public
+def tanhshrink(input: Tensor) -> Tensor:
+    """y = x - tanh x"""
+    return input - input.tanh()
+
+
+@public
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """y = x for x > threshold, else value"""
+    return _returned(input, choose(input <= threshold, value, input), inplace)
+
+
+@public
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """y = x for x > 0, else weight · x      x: f[N,C,...], weight: f[C], f[1] or f[]
+
+    K. He et al., "Delving Deep into Rectifiers", 2015.
+    """
+    got = f"input {type_text(input.shape, input.dtype)}, weight f{list(weight.shape)}"
+    channels = input.shape[1] if input.ndim > 1 else 1
+    if weight.ndim > 1 or weight.numel() not in (1, channels):
+        raise ShapeError(message(here("prelu"), got, f"weight f[1] or f[{channels}]"))
+    if weight.numel() == 1:
+        slope = weight.reshape(())
+    else:
+        slope = weight.reshape(-1, *(1,) * (input.ndim - 2))
+    return choose(input > 0, input, input * slope)
+
+
+@public
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """y = a σ(b), where a and b are the halves of x along ``dim``"""
+    size = input.shape[dim] if input.ndim else 1
+    if size % 2:
+        got = type_text(input.shape, input.dtype)
+        raise ShapeError(message(here("glu"), got, f"an even size of axis {dim}"))
+    return input.narrow(dim, 0, size // 2) * input.narrow(dim, size // 2, size // 2).sigmoid()
+
+
 def _axis(name: str, dim: int | None, ndim: int) -> int:
     if dim is None:
         remedy = "dim=1 for classes in f[N,C]"
@@ -169,6 +285,13 @@ def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """
     x = input if dtype is None else input.to(dtype)
     return x.softmax(_axis("softmax", dim, x.ndim))
+
+
+@public
+def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
+    """y = exp(-x) / Σ exp(-x) along ``dim``, which must be told"""
+    x = input if dtype is None else input.to(dtype)
+    return (-x).softmax(_axis("softmin", dim, x.ndim))
 
 
 @public
@@ -233,6 +356,18 @@ class ELU(_Activation):
     function, settings = elu, {"alpha": 1.0, "inplace": False}
 
 
+class SELU(_Activation):
+    """y = scale x for x > 0, else scale alpha (eˣ - 1)"""
+
+    function, settings = selu, {"inplace": False}
+
+
+class CELU(_Activation):
+    """y = x for x > 0, else alpha (e^(x / alpha) - 1)"""
+
+    function, settings = celu, {"alpha": 1.0, "inplace": False}
+
+
 class GELU(_Activation):
     """y = x Φ(x), by erf or with approximate="tanh" """
 
@@ -243,6 +378,24 @@ class SiLU(_Activation):
     """y = x σ(x)"""
 
     function, settings = silu, {"inplace": False}
+
+
+class Mish(_Activation):
+    """y = x tanh(ln(1 + eˣ))"""
+
+    function, settings = mish, {"inplace": False}
+
+
+class Softsign(_Activation):
+    """y = x / (1 + |x|)"""
+
+    function = softsign
+
+
+class LogSigmoid(_Activation):
+    """y = ln σ(x)"""
+
+    function = logsigmoid
 
 
 class Softplus(_Activation):
@@ -279,6 +432,76 @@ class Hardswish(_Activation):
     """y = x · min(max(x / 6 + 1/2, 0), 1)"""
 
     function, settings = hardswish, {"inplace": False}
+
+
+class Hardshrink(_Activation):
+    """y = 0 for |x| ≤ lambd, else x"""
+
+    function, settings = hardshrink, {"lambd": 0.5}
+
+    def extra_repr(self) -> str:
+        """lambd, without its name"""
+        return str(self.lambd)
+
+
+class Softshrink(Hardshrink):
+    """y = 0 for |x| ≤ lambd, else x, nearer to 0 by lambd"""
+
+    function = softshrink
+
+
+class Tanhshrink(_Activation):
+    """y = x - tanh x"""
+
+    function = tanhshrink
+
+
+class Threshold(_Activation):
+    """y = x for x > threshold, else value"""
+
+    function, settings = threshold, {"threshold": 0.0, "value": 0.0, "inplace": False}
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__(threshold, value, inplace)
+
+
+class GLU(_Activation):
+    """y = a σ(b), where a and b are the halves of x along ``dim``"""
+
+    function, settings = glu, {"dim": -1}
+
+
+class PReLU(Module):
+    """y = x for x > 0, else weight · x      x: f[N,C,...], weight: f[num_parameters], 1 or C
+
+    The slope starts at ``init`` and is learned.
+    """
+
+    def __init__(
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.num_parameters = num_parameters
+        kind = float32 if dtype is None else dtype_of(dtype)
+        self.weight = constant_parameter((num_parameters,), init, kind)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The function of the same name."""
+        return inner(prelu)(input, self.weight)
+
+    def extra_repr(self) -> str:
+        """num_parameters"""
+        return f"num_parameters={self.num_parameters}"
+
+
+class Softmin(_Activation):
+    """y = exp(-x) / Σ exp(-x) along ``dim``, which must be told"""
+
+    function, settings = softmin, {"dim": None}
 
 
 class Softmax(_Activation):
