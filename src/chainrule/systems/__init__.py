@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from chainrule.systems.boards import LOGISTIC, LOGISTIC_L2, MULTIVARIATE, NEURON, TWO_LAYER
-from chainrule.systems.classification import LENET
+from chainrule.systems.classification import (
+    LENET,
+    LENET_1998,
+    LENET_LECTURE,
+    MLP,
+    SOFTMAX_REGRESSION,
+)
 from chainrule.systems.counts import JACOBIAN_ORDER, WHY_BACKPROP
 from chainrule.systems.system import Figure, Parts, Recipe, Report, System
 from chainrule.systems.xor import XOR, XOR_2_2_1
@@ -20,5 +26,9 @@ SYSTEMS: dict[str, System] = {
     "xor-2-2-1": XOR_2_2_1,
     "why-backprop": WHY_BACKPROP,
     "jacobian-order": JACOBIAN_ORDER,
+    "softmax-regression": SOFTMAX_REGRESSION,
+    "mlp": MLP,
     "lenet": LENET,
+    "lenet-1998": LENET_1998,
+    "lenet-lecture": LENET_LECTURE,
 }

@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import cos, isfinite, pi
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from chainrule.data import Compose, DataLoader
+from chainrule.inspect.pictures import save_picture
 
 __all__ = ["Figure", "Parts", "Recipe", "Report", "System", "warm_up_and_cosine"]
 
@@ -65,15 +70,29 @@ class Figure:
 
 @dataclass(frozen=True)
 class Report:
-    """How a system ended: lines to read, figures to judge, the rest as JSON, what to do next."""
+    """How a system ended: lines to read, figures to judge, the rest as JSON, what to do next.
+
+    pictures: f[H,W] from 0 (dark) to 1, by the name of the file that ``save_pictures`` makes.
+    """
 
     lines: list[str]
     figures: tuple[Figure, ...] = ()
     result: dict[str, Any] = field(default_factory=dict)
     next: tuple[str, ...] = ()  # commands; RUN stands for the run's name
+    pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return all(self.figures)
+
+    def save_pictures(self, folder: str | PathLike[str]) -> list[Path]:
+        """Write each picture as NAME.png into a folder, which is made; returns the files.
+
+        Raises UsageError rather than write over a file that is there.
+        """
+        return [
+            save_picture(picture, Path(folder) / f"{name}.png")
+            for name, picture in self.pictures.items()
+        ]
 
 
 @dataclass(frozen=True)
@@ -122,7 +141,7 @@ class System:
 
     title: str
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
-    compute: Callable[[], Report] | None = None
+    compute: Callable[..., Report] | None = None  # (data_dir=None)
 
     @property
     def recipe(self) -> Recipe | None:
