@@ -90,6 +90,7 @@ LAYERS: dict[str, tuple[tuple[Any, ...], Inputs]] = {
     "TransformerEncoderLayer": ((4, 2, 6, 0.0), _normal((3, 1, 4))),
     "Softmax": ((1,), _normal(ROW)),
     "LogSoftmax": ((1,), _normal(ROW)),
+    "Softmin": ((1,), _normal(ROW)),
     "MSELoss": ((), _normal(ROW, ROW)),
     "L1Loss": ((), _normal(ROW, ROW)),
     "SmoothL1Loss": ((), _normal(ROW, ROW)),
