@@ -25,6 +25,7 @@ from chainrule.data.augment import (
 from chainrule.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
 from chainrule.data.digits import digits
 from chainrule.data.files import read_cifar, read_idx
+from chainrule.data.image_folder import ImageFolder, read_picture
 from chainrule.data.image_sets import (
     CIFAR10,
     CIFAR100,
@@ -36,9 +37,22 @@ from chainrule.data.image_sets import (
     ImageSet,
     open_dataset,
 )
+from chainrule.data.inpainting import Inpainting, random_masks
 from chainrule.data.loader import DataLoader
 from chainrule.data.picture import PreparedPicture, prepare_picture
 from chainrule.data.strokes import rasterise
+from chainrule.data.table import CSV
+from chainrule.data.toys import (
+    blobs,
+    checkerboard,
+    circles,
+    friedman,
+    line,
+    sine,
+    spirals,
+    two_moons,
+    xor,
+)
 from chainrule.data.transforms import (
     CentreByMass,
     Compose,
@@ -64,6 +78,20 @@ __all__ = [
     "CIFAR10",
     "CIFAR100",
     "ImageSet",
+    "ImageFolder",
+    "CSV",
+    "Inpainting",
+    "random_masks",
+    "two_moons",
+    "circles",
+    "spirals",
+    "blobs",
+    "checkerboard",
+    "xor",
+    "line",
+    "sine",
+    "friedman",
+    "read_picture",
     "read_idx",
     "read_cifar",
     "Dataset",
