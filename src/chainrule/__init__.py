@@ -385,6 +385,7 @@ _LATER = {
     "inspect": "chainrule.inspect",
     "models": "chainrule.models",
     "train": "chainrule.train",
+    "draw": "chainrule.inspect",
     "explain": "chainrule.inspect",
     "History": "chainrule.train",
     "Trainer": "chainrule.train",

@@ -27,7 +27,7 @@ from chainrule.ops import leaf
 from chainrule.storage import Recorded, Storage, recorder
 from chainrule.tensor import Tensor
 
-__all__ = ["Call", "Walk", "quietly", "walk"]
+__all__ = ["Call", "Walk", "evaluate", "quietly", "walk"]
 
 Size = Sequence[int] | Tensor
 
@@ -169,10 +169,23 @@ def _twin(model: Module) -> Any:
         return _Copies().of(model)
 
 
-class _Copies:
-    """One copy of each module and parameter, so that what is shared stays shared."""
+def evaluate(model: Module, *inputs: Any) -> Any:
+    """``model(*inputs)`` in evaluation mode, without hooks; no mode or random stream moves."""
+    state = random.get_state()
+    try:
+        return _Copies(keep=True).of(model)(*inputs)
+    finally:
+        random.set_state(state)
 
-    def __init__(self) -> None:
+
+class _Copies:
+    """One copy of each module and parameter, so that what is shared stays shared.
+
+    ``keep``: modules alone are copied.
+    """
+
+    def __init__(self, keep: bool = False) -> None:
+        self.keep = keep
         self.made: dict[int, Any] = {}
 
     def of(self, module: Module) -> Any:
@@ -194,7 +207,9 @@ class _Copies:
         return twin
 
     def _parameter(self, source: Any) -> Any:
-        if not isinstance(source, Parameter):  # none, or one that is not known before a first call
+        if self.keep or not isinstance(
+            source, Parameter
+        ):  # none, or one that is not known before a first call
             return source
         if id(source) not in self.made:
             copy = object.__new__(type(source))
@@ -204,7 +219,7 @@ class _Copies:
         return self.made[id(source)]
 
     def _buffer(self, source: Tensor | None) -> Tensor | None:
-        return None if source is None else empty_tensor(source.shape, source.dtype)
+        return source if self.keep or source is None else empty_tensor(source.shape, source.dtype)
 
 
 class _Watch:
