@@ -38,7 +38,7 @@ def draw(model_or_loss: Any, x: Any = None, style: str = "graph") -> Drawing:
     >>> import chainrule as cr
     >>> w = cr.tensor(0.8, requires_grad=True)
     >>> draw((w * 1.5 - 1) ** 2)
-    <Drawing 'Computation graph of L', 4,512 bytes of SVG; save(path) writes it>
+    <Drawing 'Computation graph of L': .svg is its text, .save(path) writes it>
     """
     if style not in STYLES:
         raise UsageError(message("draw", f"style={style!r}", "one of " + ", ".join(STYLES)))

@@ -101,7 +101,7 @@ class Drawing:
         return self.svg
 
     def __repr__(self) -> str:
-        return f"<Drawing {self.title!r}, {len(self.svg):,} bytes of SVG; save(path) writes it>"
+        return f"<Drawing {self.title!r}: .svg is its text, .save(path) writes it>"
 
     def save(self, path: str | PathLike[str], overwrite: bool = False) -> Path:
         """Write an .svg file, whole or not at all; one that exists only with ``overwrite``."""
