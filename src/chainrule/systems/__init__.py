@@ -11,6 +11,7 @@ from chainrule.systems.classification import (
     SOFTMAX_REGRESSION,
 )
 from chainrule.systems.counts import JACOBIAN_ORDER, WHY_BACKPROP
+from chainrule.systems.filtering import FILTERS
 from chainrule.systems.system import Figure, Parts, Recipe, Report, System
 from chainrule.systems.xor import XOR, XOR_2_2_1
 
@@ -26,6 +27,7 @@ SYSTEMS: dict[str, System] = {
     "xor-2-2-1": XOR_2_2_1,
     "why-backprop": WHY_BACKPROP,
     "jacobian-order": JACOBIAN_ORDER,
+    "filters": FILTERS,
     "softmax-regression": SOFTMAX_REGRESSION,
     "mlp": MLP,
     "lenet": LENET,
