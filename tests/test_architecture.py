@@ -23,12 +23,15 @@ TENSOR = [
     "path",
     "handle",
     "operators",
+    "order",
+    "places",
     "views",
     "indexing",
     "tensor",
     "tape",
     "anomaly",
     "creation",
+    "contraction",
     "functions",
 ]
 GRADIENTS = [*TENSOR, "backprop", "func", "autograd", "gradcheck"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -25,13 +24,13 @@ __all__ = [
     "bernoulli",
     "cat",
     "concatenate",
-    "einsum",
     "empty",
     "eye",
     "from_numpy",
     "full",
     "full_like",
     "linspace",
+    "meshgrid",
     "ones",
     "ones_like",
     "rand",
@@ -222,9 +221,31 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return cat([x.unsqueeze(dim) for x in tensors], axis_of(dim, tensors[0].ndim + 1, "stack"))
 
 
-def where(condition: Tensor, a: Any, b: Any) -> Tensor:
-    """``a`` where the condition holds, else ``b``."""
+def where(condition: Tensor, a: Any = None, b: Any = None) -> Any:
+    """``a`` where the condition holds, else ``b``; alone: its places, an index per axis."""
+    if a is None and b is None:
+        return condition.nonzero(as_tuple=True)
+    if a is None or b is None:
+        raise UsageError(message("where", "one of a and b", "both, or neither"))
     return choose(condition, a, b)
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """The coordinates of a grid: one tensor per axis, each of the grid's shape.
+
+    ``indexing="xy"`` exchanges the first two axes, as in pictures.
+
+    >>> [x.tolist() for x in meshgrid(tensor([1, 2]), tensor([3, 4]))]
+    [[[1, 1], [2, 2]], [[3, 4], [3, 4]]]
+    """
+    axes = tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list) else tensors
+    if indexing not in ("ij", "xy") or any(x.ndim > 1 for x in axes):
+        got = f"indexing={indexing!r}, axes {[x.ndim for x in axes]}"
+        raise UsageError(message("meshgrid", got, "'ij' or 'xy', and tensors of one axis"))
+    shape = tuple(x.numel() for x in axes)
+    along = [(1,) * k + (n,) + (1,) * (len(shape) - k - 1) for k, n in enumerate(shape)]
+    grids = [x.reshape(at).expand(shape) for x, at in zip(axes, along, strict=True)]
+    return tuple(x.transpose(0, 1) if indexing == "xy" and len(axes) > 1 else x for x in grids)
 
 
 def tril(x: Tensor, diagonal: int = 0) -> Tensor:
@@ -237,60 +258,3 @@ def triu(x: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangle of matrices, zeros below it."""
     mask = ~np.tri(x.shape[-2], x.shape[-1], diagonal - 1, dtype=bool)
     return choose(tensor(mask).expand(x.shape), x, 0)
-
-
-def einsum(equation: str, *operands: Tensor) -> Tensor:
-    """Einstein summation: einsum("bik,bkj->bij", a, b), as one matrix product per pair of operands.
-
-    Letters name axes; what is missing on the right is summed. ``...`` is not supported.
-    """
-    inputs, arrow, result = equation.replace(" ", "").partition("->")
-    terms = inputs.split(",")
-    if "." in equation or len(terms) != len(operands):
-        needs = f"one group of letters for each of {len(operands)} operands"
-        raise UsageError(message("einsum", repr(equation), needs))
-    if not arrow:
-        letters = inputs.replace(",", "")
-        result = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
-    left, x = _diagonal(terms[0], operands[0])
-    for index in range(1, len(terms)):
-        later = set(result).union(*terms[index + 1 :])
-        right, y = _diagonal(terms[index], operands[index])
-        left, x = _contract(left, x, right, y, later)
-    gone = tuple(axis for axis, letter in enumerate(left) if letter not in result)
-    x = x.sum(gone) if gone else x
-    kept = [letter for letter in left if letter in result]
-    return x.permute(tuple(kept.index(letter) for letter in result)) if result else x
-
-
-def _diagonal(term: str, x: Tensor) -> tuple[str, Tensor]:
-    if len(term) != x.ndim:
-        raise ShapeError(message("einsum", f"{x.ndim} axes for {term!r}", f"{len(term)}"))
-    while len(set(term)) < len(term):
-        letter = next(c for c in term if term.count(c) > 1)
-        a = term.index(letter)
-        b = term.index(letter, a + 1)
-        same = eye(x.shape[a], dtype=x.dtype)
-        shape = [1] * x.ndim
-        shape[a], shape[b] = x.shape[a], x.shape[b]
-        x = (x * same.reshape(shape)).sum(b)
-        term = term[:b] + term[b + 1 :]
-    return term, x
-
-
-def _contract(left: str, x: Tensor, right: str, y: Tensor, later: set[str]) -> tuple[str, Tensor]:
-    both = [c for c in left if c in right]
-    batch = [c for c in both if c in later]
-    summed = [c for c in both if c not in later]
-    rows = [c for c in left if c not in both]
-    columns = [c for c in right if c not in both]
-    size = dict(zip(left, x.shape, strict=True)) | dict(zip(right, y.shape, strict=True))
-    n_batch, n_summed, n_rows, n_columns = (
-        prod(size[c] for c in group) for group in (batch, summed, rows, columns)
-    )
-    a = x.permute(tuple(left.index(c) for c in batch + rows + summed))
-    b = y.permute(tuple(right.index(c) for c in batch + summed + columns))
-    a = a.reshape(n_batch, n_rows, n_summed)
-    b = b.reshape(n_batch, n_summed, n_columns)
-    order = batch + rows + columns
-    return "".join(order), (a @ b).reshape(tuple(size[c] for c in order))

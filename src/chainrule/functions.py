@@ -13,15 +13,20 @@ from typing import Any
 from chainrule.tensor import Tensor, tensor
 
 __all__ = [
-    "abs", "add", "all", "allclose", "amax", "amin", "any", "argmax", "argmin", "argsort",
-    "bmm", "ceil", "chunk", "clamp", "clone", "cos", "cumsum", "detach", "div", "dot", "eq",
-    "equal", "erf", "exp", "expm1", "flatten", "flip", "floor", "gather", "ge", "gt",
-    "index_select", "isfinite", "isinf", "isnan", "le", "log", "log1p", "log_softmax",
-    "logsumexp", "lt", "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum",
-    "mm", "movedim", "mul", "mv", "narrow", "ne", "neg", "norm", "numel", "permute", "pow",
-    "prod", "reciprocal", "relu", "reshape", "round", "rsqrt", "sigmoid", "sign", "sin",
-    "softmax", "sort", "split", "sqrt", "square", "squeeze", "std", "sub", "sum", "tanh",
-    "topk", "transpose", "unbind", "unsqueeze", "var",
+    "abs", "add", "addcdiv", "addcmul", "addmm", "all", "allclose", "amax", "amin", "any",
+    "argmax", "argmin", "argsort", "bincount", "bitwise_and", "bitwise_not", "bitwise_or",
+    "bitwise_xor", "bmm", "ceil", "chunk", "clamp", "clamp_max", "clamp_min", "clone", "cos",
+    "count_nonzero", "cumsum", "detach", "diag", "diagonal", "div", "dot", "eq", "equal", "erf",
+    "exp", "expm1", "flatten", "flip", "floor", "floor_divide", "fmod", "gather", "ge", "gt",
+    "histc", "index_add", "index_copy", "index_fill", "index_select", "isfinite", "isinf",
+    "isnan", "le", "lerp", "log", "log1p", "log_softmax", "logical_and", "logical_not",
+    "logical_or", "logical_xor", "logsumexp", "lt", "masked_fill", "masked_select", "matmul",
+    "max", "maximum", "mean", "median", "min", "minimum", "mm", "movedim", "mul", "mv", "narrow",
+    "ne", "neg", "nonzero", "norm", "numel", "outer", "permute", "pow", "prod", "quantile",
+    "reciprocal", "relu", "remainder", "repeat_interleave", "reshape", "roll", "round", "rsqrt",
+    "scatter", "scatter_add", "sigmoid", "sign", "sin", "softmax", "sort", "split", "sqrt",
+    "square", "squeeze", "std", "sub", "sum", "tanh", "tile", "topk", "trace", "transpose",
+    "trunc", "unbind", "unsqueeze", "var",
 ]  # fmt: skip
 
 
@@ -37,14 +42,17 @@ def _function(name: str) -> Callable[..., Any]:
 
 
 (
-    abs, add, all, amax, amin, any, argmax, argmin, argsort, bmm,
-    ceil, chunk, clamp, clone, cos, cumsum, detach, div, dot, eq, erf,
-    exp, expm1, flatten, flip, floor, gather, ge, gt, index_select, isfinite,
-    isinf, isnan, le, log, log1p, log_softmax, logsumexp, lt, masked_fill,
-    matmul, max, maximum, mean, min, minimum, mm, movedim, mul, mv, narrow,
-    ne, neg, norm, numel, permute, pow, prod, reciprocal, relu, reshape, round,
-    rsqrt, sigmoid, sign, sin, softmax, sort, split, sqrt, square, squeeze,
-    std, sub, sum, tanh, topk, transpose, unbind, unsqueeze, var,
+    abs, add, addcdiv, addcmul, addmm, all, amax, amin, any, argmax, argmin, argsort, bincount,
+    bitwise_and, bitwise_not, bitwise_or, bitwise_xor, bmm, ceil, chunk, clamp, clamp_max,
+    clamp_min, clone, cos, count_nonzero, cumsum, detach, diag, diagonal, div, dot, eq, erf, exp,
+    expm1, flatten, flip, floor, floor_divide, fmod, gather, ge, gt, histc, index_add,
+    index_copy, index_fill, index_select, isfinite, isinf, isnan, le, lerp, log, log1p,
+    log_softmax, logical_and, logical_not, logical_or, logical_xor, logsumexp, lt, masked_fill,
+    masked_select, matmul, max, maximum, mean, median, min, minimum, mm, movedim, mul, mv,
+    narrow, ne, neg, nonzero, norm, numel, outer, permute, pow, prod, quantile, reciprocal, relu,
+    remainder, repeat_interleave, reshape, roll, round, rsqrt, scatter, scatter_add, sigmoid,
+    sign, sin, softmax, sort, split, sqrt, square, squeeze, std, sub, sum, tanh, tile, topk,
+    trace, transpose, trunc, unbind, unsqueeze, var,
 ) = (_function(name) for name in __all__ if name not in ("allclose", "equal"))  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.dtypes import DType, bool_, float32, int64
+from chainrule.dtypes import DType, bool_, float32, int64, uint8
 from chainrule.errors import DtypeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.handle import Handle
@@ -26,7 +26,6 @@ from chainrule.operands import (
     together,
 )
 from chainrule.ops import elementwise as e
-from chainrule.ops import index as i
 from chainrule.ops import logic, reduce
 from chainrule.ops.linear import matmul
 from chainrule.ops.op import Op
@@ -35,7 +34,7 @@ from chainrule.storage import line_text, recorder, user_line
 if TYPE_CHECKING:
     from chainrule.tensor import Tensor
 
-__all__ = ["Operators", "choose"]
+__all__ = ["Operators", "choose", "in_place"]
 
 
 def _binary(op: Op, *, to_float: bool = False, swapped: bool = False) -> Callable[..., Tensor]:
@@ -73,7 +72,9 @@ def _unary(op: Op, *, to_float: bool = False) -> Callable[[Tensor], Tensor]:
     return method
 
 
-def _in_place(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def in_place(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The method ``name_`` that writes what ``name`` returns."""
+
     def write(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return self._overwrite(method(self, *args, **kwargs), method.__name__ + "_")
 
@@ -112,7 +113,7 @@ class Operators(Handle):
     minimum = _binary(e.minimum)
     remainder = __mod__
     floor_divide = __floordiv__
-    logical_and, logical_or, logical_xor = __and__, __or__, __xor__
+    bitwise_and, bitwise_or, bitwise_xor = __and__, __or__, __xor__
 
     def __neg__(self) -> Tensor:
         """y = -x"""
@@ -121,10 +122,14 @@ class Operators(Handle):
         return self._of(recorder().record(e.neg, (self._node,), {}))
 
     def __invert__(self) -> Tensor:
-        """Not x, for bool tensors."""
-        if self.dtype is not bool_:
-            raise DtypeError(message("~", self.dtype.name, "bool"))
-        return self.eq(False)
+        """Not x; every bit turned, for whole numbers."""
+        if self.dtype.is_floating_point:
+            raise DtypeError(message("~", self.dtype.name, "bool or whole numbers"))
+        if self.dtype is bool_:
+            return self.eq(False)
+        return self ^ (255 if self.dtype is uint8 else -1)
+
+    bitwise_not = __invert__
 
     def __pos__(self) -> Tensor:
         return self  # type: ignore[return-value]
@@ -158,9 +163,19 @@ class Operators(Handle):
         """y = x · other"""
         return self * other
 
-    def div(self, other: Any) -> Tensor:
-        """y = x / other"""
-        return self / other
+    def div(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        """y = x / other, as it is, or a whole number by ``rounding_mode`` "floor" or "trunc"."""
+        if rounding_mode not in (None, "floor", "trunc"):
+            got, needs = f"rounding_mode={rounding_mode!r}", "None, 'floor' or 'trunc'"
+            raise UsageError(message("div", got, needs))
+        if rounding_mode == "floor":
+            return self // other
+        return self / other if rounding_mode is None else _towards_zero(self, other)
+
+    def fmod(self, other: Any) -> Tensor:
+        """The remainder with the sign of x; ``%`` has that of the divisor."""
+        size = other.abs() if isinstance(other, Operators) else abs(other)
+        return _choose(self < 0, -((-self) % size), self % size)
 
     def pow(self, exponent: Any) -> Tensor:
         """y = x^exponent"""
@@ -181,6 +196,19 @@ class Operators(Handle):
     def lerp(self, end: Tensor, weight: Any) -> Tensor:
         """y = x + weight · (end - x)"""
         return self + weight * (end - self)
+
+    def outer(self, other: Tensor) -> Tensor:
+        """y[i,j] = x[i] · other[j]"""
+        if len(self.shape) != 1 or len(other.shape) != 1:
+            got = " and ".join(type_text(v.shape, v.dtype) for v in (self, other))
+            raise ShapeError(message("outer", got, "one axis each"))
+        return self.reshape(-1, 1) * other
+
+    def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """y = beta · x + alpha · mat1 @ mat2"""
+        product = _matmul(mat1, mat2)
+        product = product if alpha == 1 else product * alpha
+        return product + (self if beta == 1 else self * beta) if beta else product
 
     def __matmul__(self, other: Tensor) -> Tensor:
         """The matrix product with NumPy's rules for vectors and batches."""
@@ -218,6 +246,10 @@ class Operators(Handle):
         """y = ⌈x⌉"""
         return -(-self).floor()
 
+    def trunc(self) -> Tensor:
+        """The whole number towards 0."""
+        return _choose(self < 0, self.ceil(), self.floor())
+
     def round(self) -> Tensor:
         """The nearest whole number, halves to the even one."""
         low = self.floor()
@@ -241,6 +273,18 @@ class Operators(Handle):
         """True where x is +∞ or -∞."""
         return ~(self.isfinite() | self.isnan())
 
+    def logical_and(self, other: Any) -> Tensor:
+        """True where both are not zero."""
+        return self.ne(0) & _truth(other)
+
+    def logical_or(self, other: Any) -> Tensor:
+        """True where at least one is not zero."""
+        return self.ne(0) | _truth(other)
+
+    def logical_xor(self, other: Any) -> Tensor:
+        """True where one of the two is not zero."""
+        return self.ne(0) ^ _truth(other)
+
     def logical_not(self) -> Tensor:
         """True where x is zero."""
         return self.eq(0)
@@ -257,6 +301,14 @@ class Operators(Handle):
         return y  # type: ignore[return-value]
 
     clip = clamp
+
+    def clamp_min(self, min: Any) -> Tensor:
+        """y = x, but not below ``min``"""
+        return self.clamp(min=min)
+
+    def clamp_max(self, max: Any) -> Tensor:
+        """y = x, but not above ``max``"""
+        return self.clamp(max=max)
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
         """y = x where the condition holds, else ``other``."""
@@ -286,19 +338,45 @@ class Operators(Handle):
             count *= self.shape[axis]
         return self.sum(dim, keepdim) / count
 
-    def var(self, dim: Axes = None, correction: float = 1, keepdim: bool = False) -> Tensor:
-        """Σ (x - mean)² / (n - correction) over the axes ``dim``, in two passes."""
+    def var(
+        self,
+        dim: Any = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Tensor:
+        """Σ (x - mean)² / (n - correction) over the axes ``dim``, in two passes.
+
+        ``correction`` is 1 unless told; ``unbiased=False`` is ``correction=0``.
+        """
+        if isinstance(dim, bool):  # x.var(False): PyTorch's other signature
+            dim, unbiased = None, dim
+        if unbiased is not None and (not isinstance(unbiased, bool) or correction is not None):
+            got = f"unbiased={unbiased!r}" + ("" if correction is None else " and correction")
+            raise UsageError(message("var", got, "True or False, or correction= by its name"))
+        if not self.dtype.is_floating_point:
+            needs = "a floating-point tensor"
+            raise DtypeError(message("var", self.dtype.name, needs, remedy=".float().var()"))
+        less = (1 if unbiased is None else int(unbiased)) if correction is None else correction
         axes = axes_of(dim, self.ndim, "var")
         count = 1
         for axis in axes:
             count *= self.shape[axis]
         both = self._of(recorder().record(reduce.moments, (self._node,), {"axes": axes}))
-        y = both[1] * (count / (count - correction) if count > correction else float("nan"))
+        y = both[1] * (count / (count - less) if count > less else float("inf"))
         return y.reshape(reduce.kept(self.shape, axes)) if keepdim else y
 
-    def std(self, dim: Axes = None, correction: float = 1, keepdim: bool = False) -> Tensor:
+    def std(
+        self,
+        dim: Any = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Tensor:
         """The square root of ``var``; its error signal is 0 where all numbers are equal."""
-        return _root(self.var(dim, correction, keepdim))
+        return _root(self.var(dim, unbiased, keepdim, correction=correction))
 
     def amax(self, dim: Axes = None, keepdim: bool = False) -> Tensor:
         """The largest number; its error signal is shared evenly among ties."""
@@ -307,29 +385,6 @@ class Operators(Handle):
     def amin(self, dim: Axes = None, keepdim: bool = False) -> Tensor:
         """The smallest number; its error signal is shared evenly among ties."""
         return _reduce(reduce.amin, self, dim, keepdim)
-
-    def max(self, dim: Any = None, keepdim: bool = False) -> Any:
-        """All: the largest number. Along an axis: (values, indices of the first maxima)."""
-        if hasattr(dim, "_storage"):
-            return self.maximum(dim)
-        return self.amax() if dim is None else _extremum(self, dim, keepdim)
-
-    def min(self, dim: Any = None, keepdim: bool = False) -> Any:
-        """All: the smallest number. Along an axis: (values, indices of the first minima)."""
-        if hasattr(dim, "_storage"):
-            return self.minimum(dim)
-        return self.amin() if dim is None else _extremum(self, dim, keepdim, sign=-1)
-
-    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        """Index of the first maximum along an axis, or in the flattened tensor."""
-        x = self if dim is not None else self.reshape(-1)
-        axis = axis_of(dim or 0, x.ndim, "argmax")
-        y = x._of(recorder().record(reduce.argmax, (x._node,), {"axis": axis}))
-        return y.unsqueeze(axis) if keepdim and dim is not None else y
-
-    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        """Index of the first minimum along an axis, or in the flattened tensor."""
-        return (-self).argmax(dim, keepdim)
 
     def all(self, dim: Axes = None, keepdim: bool = False) -> Tensor:
         """Whether all numbers are non-zero: true of none."""
@@ -380,59 +435,32 @@ class Operators(Handle):
         return self - total.unsqueeze(axis)
 
     def norm(self, p: float = 2, dim: Axes = None, keepdim: bool = False) -> Tensor:
-        """(Σ |x|ᵖ)^(1/p); p = inf gives the largest |x|. The error signal at x = 0 is 0 (p = 2)."""
+        """(Σ |x|ᵖ)^(1/p); p = inf gives the largest |x|. The error signal of x = 0 is 0."""
         if p == 2:
             return _root(self.square().sum(dim, keepdim))
         if p == 1:
             return self.abs().sum(dim, keepdim)
         if p == float("inf"):
             return self.abs().amax(dim, keepdim)
-        return (self.abs() ** p).sum(dim, keepdim) ** (1 / p)
-
-    # ------------------------------------------------------------ order and places
-
-    def argsort(self, dim: int = -1, descending: bool = False) -> Tensor:
-        """The indices that sort along an axis; equal numbers keep their order."""
-        meta = {"axis": axis_of(dim, self.ndim, "argsort"), "descending": descending}
-        return self._of(recorder().record(reduce.argsort, (self._node,), meta))
-
-    def sort(self, dim: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:
-        """(sorted values, indices)"""
-        order = self.argsort(dim, descending)
-        return self.gather(dim, order), order
-
-    def topk(self, k: int, dim: int = -1) -> tuple[Tensor, Tensor]:
-        """(the k largest values, their indices), the largest first"""
-        axis = axis_of(dim, self.ndim, "topk")
-        order = self.argsort(axis, descending=True).narrow(axis, 0, k)
-        return self.gather(axis, order), order
-
-    def gather(self, dim: int, index: Tensor) -> Tensor:
-        """y[..., j, ...] = x[..., index[..., j, ...], ...] along an axis"""
-        axis = axis_of(dim, self.ndim, "gather")
-        return self._of(recorder().record(i.gather, (self._node, index._node), {"axis": axis}))
-
-    def scatter_add(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
-        """y = x with source added at index along an axis"""
-        inputs = (self._node, index._node, source._node)
-        meta = {"axis": axis_of(dim, self.ndim, "scatter_add")}
-        return self._of(recorder().record(i.scatter_add, inputs, meta))
-
-    def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """The slices of an axis that ``index`` lists."""
-        axis = axis_of(dim, self.ndim, "index_select")
-        moved = self.transpose(0, axis)
-        y = self._of(recorder().record(i.index, (moved._node, index._node), {}))
-        return y.transpose(0, axis)
+        if p == float("-inf"):
+            return self.abs().amin(dim, keepdim)
+        if p == 0:
+            return self.ne(0).sum(dim, keepdim).to(self.dtype)
+        if p < 1:  # the slope of |x|ᵖ at 0 is infinite: nothing passes there
+            zero = self.eq(0)
+            powers = choose(zero, 0.0, choose(zero, 1.0, self.abs()) ** p)
+        else:
+            powers = self.abs() ** p
+        return _root(powers.sum(dim, keepdim), p)
 
     # ------------------------------------------------------------ in place
 
-    add_, sub_, mul_, div_, pow_ = map(_in_place, (add, sub, mul, div, pow))
+    add_, sub_, mul_, div_, pow_ = map(in_place, (add, sub, mul, div, pow))
     __iadd__, __isub__, __imul__, __itruediv__, __ipow__ = add_, sub_, mul_, div_, pow_
-    neg_, exp_, log_, sqrt_, abs_, floor_ = map(_in_place, (neg, exp, log, sqrt, abs, floor))
-    relu_, sigmoid_, tanh_, clamp_, round_ = map(_in_place, (relu, sigmoid, tanh, clamp, round))
-    masked_fill_, addcmul_, addcdiv_, lerp_ = map(_in_place, (masked_fill, addcmul, addcdiv, lerp))
-    scatter_add_, square_ = map(_in_place, (scatter_add, square))
+    neg_, exp_, log_, sqrt_, abs_, floor_ = map(in_place, (neg, exp, log, sqrt, abs, floor))
+    relu_, sigmoid_, tanh_, clamp_, round_ = map(in_place, (relu, sigmoid, tanh, clamp, round))
+    masked_fill_, addcmul_, addcdiv_, lerp_ = map(in_place, (masked_fill, addcmul, addcdiv, lerp))
+    square_ = in_place(square)
 
     def copy_(self, source: Any) -> Tensor:
         """Take the values of ``source``, cast and broadcast to this tensor."""
@@ -458,21 +486,11 @@ def _reduce(op: Op, x: Any, dim: Axes, keepdim: bool) -> Tensor:
     return y.reshape(reduce.kept(x.shape, axes)) if keepdim else y
 
 
-def _root(x: Any) -> Tensor:
-    """√x with the slope 0 at 0, where that of √ is infinite and 0 · ∞ would be NaN."""
+def _root(x: Any, n: float = 2) -> Tensor:
+    """The n-th root with the slope 0 at 0, where its own is infinite and 0 · ∞ would be NaN."""
     zero = x.eq(0)
-    return choose(zero, 0.0, choose(zero, 1.0, x).sqrt())
-
-
-def _extremum(x: Any, dim: int, keepdim: bool, sign: int = 1) -> tuple[Tensor, Tensor]:
-    axis = axis_of(dim, x.ndim, "max")
-    place = (x if sign > 0 else -x).argmax(axis)
-    if not x.ndim:
-        return x, place
-    values = x.gather(axis, place.unsqueeze(axis))
-    if keepdim:
-        return values, place.unsqueeze(axis)
-    return values.squeeze(axis), place
+    inside = choose(zero, 1.0, x)
+    return choose(zero, 0.0, inside.sqrt() if n == 2 else inside ** (1 / n))
 
 
 def _choose(condition: Any, a: Any, b: Any) -> Tensor:
@@ -483,6 +501,18 @@ def _choose(condition: Any, a: Any, b: Any) -> Tensor:
 
 
 choose = _choose
+
+
+def _truth(x: Any) -> Any:
+    return x.ne(0) if isinstance(x, Operators) else np.not_equal(x, 0)
+
+
+def _towards_zero(a: Any, b: Any) -> Tensor:
+    y = a / b
+    whole = not a.dtype.is_floating_point and not isinstance(b, float)
+    if whole and not getattr(getattr(b, "dtype", None), "is_floating_point", False):
+        return (a - a.fmod(b)) // b  # exact also beyond the whole numbers of float32
+    return y.trunc()
 
 
 def _matmul(a: Any, b: Any) -> Tensor:

@@ -12,6 +12,7 @@ from chainrule.storage import recorder
 
 __all__ = [
     "enable_grad",
+    "inference_mode",
     "is_grad_enabled",
     "no_grad",
     "scope",
@@ -67,6 +68,10 @@ class no_grad(_GradMode):  # noqa: N801
     """No histories are recorded: ``with no_grad():`` or ``@no_grad()``."""
 
     mode = False
+
+
+class inference_mode(no_grad):  # noqa: N801
+    """``no_grad`` by PyTorch's other name; what is made in it may be used anywhere later."""
 
 
 class enable_grad(_GradMode):  # noqa: N801

@@ -25,10 +25,10 @@ from chainrule.errors import (
 )
 from chainrule.graph import type_text
 from chainrule.operands import number_node
-from chainrule.operators import Operators
 from chainrule.ops import elementwise, leaf
 from chainrule.ops.movement import concatenate
 from chainrule.path import Step
+from chainrule.places import Places
 from chainrule.storage import FAILED, Recorded, Storage, recorder
 from chainrule.views import Views
 
@@ -62,7 +62,7 @@ class Snapshot(np.ndarray):
         return np.array(self).__reduce__()
 
 
-class Tensor(Operators, Views):
+class Tensor(Places, Views):
     """An array with a history: values in ``shape`` and ``dtype``, gradients in ``grad``.
 
     Operations are recorded and computed when somebody looks (``print``, ``item``, ``numpy`` ...).

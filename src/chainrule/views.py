@@ -170,6 +170,9 @@ class Views(Handle):
     def repeat(self, *times: int) -> Tensor:
         """Copies side by side: ``times`` per axis."""
         counts = times[0] if len(times) == 1 and not isinstance(times[0], int) else times
+        if len(counts) < self.ndim or min(counts, default=0) < 0:
+            got, needs = f"{len(counts)} numbers", f"at least {self.ndim}, each 0 or more"
+            raise ShapeError(message("repeat", got, needs))
         shape = (1,) * (len(counts) - self.ndim) + self.shape
         x = self.reshape(tuple(n for size in shape for n in (1, size)))
         x = x.expand(tuple(n for c, size in zip(counts, shape, strict=True) for n in (c, size)))
