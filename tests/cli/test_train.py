@@ -111,7 +111,7 @@ def test_a_full_disk_is_one_message(capsys, monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 def test_ctrl_c_keeps_the_last_checkpoint():
-    command = [sys.executable, "-m", "chainrule", "train", "lenet", "--batch-size", "128"]
+    command = [sys.executable, "-m", "chainrule", "train", "lenet", "--batch-size", "64"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
         env=os.environ | {"PYTHONUTF8": "1"},
@@ -125,5 +125,10 @@ def test_ctrl_c_keeps_the_last_checkpoint():
     assert process.returncode == 130
     assert error == ""
     epochs = SYSTEMS["lenet"].recipe.epochs
-    assert f"interrupted in epoch 2 of {epochs}; runs/lenet-001 keeps epoch 1\n" in out
-    assert load("runs/lenet-001/last.safetensors")["epoch"] == 1
+    kept = load("runs/lenet-001/last.safetensors")["training"]["place"]
+    assert (kept["epoch"], kept["batch"] > 0) == (1, True)
+    assert (
+        f"interrupted in epoch 2 of {epochs}; runs/lenet-001 keeps epoch 1 and {kept['batch']} "
+        "steps of the next: "
+    ) in out
+    assert out.endswith(" train --resume lenet-001\n")

@@ -1,4 +1,4 @@
-"""``chainrule train``: train a system from its recipe, into a run folder."""
+"""``chainrule train``: train a system from its recipe, into a run folder; or compute it."""
 
 from __future__ import annotations
 
@@ -9,44 +9,69 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.progress import BarColumn, Progress, TextColumn
 
-from chainrule import models, random
-from chainrule.cli.output import can_print_blocks, command, console, did_you_mean, say, say_json
+from chainrule.cli.output import can_print_blocks, command, did_you_mean, say, say_json
 from chainrule.cli.paint import paint, side_by_side
-from chainrule.errors import UsageError, message
+from chainrule.errors import CheckpointError, DataError, UsageError, message
 from chainrule.systems import SYSTEMS, Recipe, Report
-from chainrule.train.callbacks import Callback
-from chainrule.train.checkpoint import save_checkpoint
-from chainrule.train.runs import Run
-from chainrule.train.trainer import Trainer
+from chainrule.train.progress import Progress
+from chainrule.train.runs import RUNS, Run, open_run
+from chainrule.train.session import Choices, Session
 
 HELP = """Train a system; without a name, list the systems.
 
 Each run gets its own folder, runs/lenet-001 and so on, with its configuration, figures,
-checkpoint and log. The same seed gives the same bits.
+checkpoint and log. The same seed gives the same bits. Ctrl-C ends a training after its step;
+--resume goes on with it, to the bits it would have had.
 
 \b
 Examples:
   chainrule train
   chainrule train lenet
   chainrule train lenet --epochs 3 --seed 1
+  chainrule train lenet --data mnist --data-dir ~/mnist
+  chainrule train --resume lenet-001
   chainrule train xor --out my-xor
 """
 
-FEW_EPOCHS = 40
-
 
 def run(
-    system: Annotated[str, typer.Argument(help="lenet or xor.", show_default=False)] = "",
+    system: Annotated[
+        str, typer.Argument(help="A system's name, such as lenet.", show_default=False)
+    ] = "",
+    data: Annotated[str | None, typer.Option(help="Another of the system's data sets.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="The folder that has its files.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
-    seed: Annotated[int, typer.Option(help="Decides all that is random.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Decides all that is random; 0.")] = None,
     lr: Annotated[float | None, typer.Option(help="The (highest) learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Samples per step.")] = None,
     out: Annotated[str | None, typer.Option(help="A new folder instead of runs/...")] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run: its folder, name, or last.")
+    ] = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(metavar="STEPS", min=1, help="Else each epoch and each minute.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Threads that prepare batches; 0.")
+    ] = None,
+    nan: Annotated[str, typer.Option(help="stop, strict or ignore at the first NaN.")] = "stop",
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a system."""
+    if nan not in ("stop", "strict", "ignore"):
+        raise UsageError(message("train", f"--nan {nan}", "stop, strict or ignore"))
+    if resume is not None:
+        fixed = {
+            "--data": data,
+            "--seed": seed,
+            "--lr": lr,
+            "--batch-size": batch_size,
+            "--out": out,
+        }
+        _refuse_with_resume(system, fixed)
+        _resume(resume, epochs, json, data_dir=data_dir, workers=workers, every=checkpoint_every)
+        return
     if not system:
         _list_systems(json)
         return
@@ -55,211 +80,194 @@ def run(
         raise UsageError(message("train", repr(system), needs, remedy=remedy))
     if lr is not None and not 0 < lr < float("inf"):
         raise UsageError(message("train", f"--lr {lr}", "a number above 0"))
-    recipe = SYSTEMS[system].recipe
-    if recipe is None:
-        _compute(system, json)
+    if SYSTEMS[system].recipe is None:
+        _compute(system, data_dir, out, json)
         return
-    recipe = replace(
-        recipe,
-        epochs=epochs or recipe.epochs,
-        lr=lr or recipe.lr,
-        batch_size=batch_size or recipe.batch_size,
-    )
-    _train(_Training(system, recipe, seed, out, quiet=json))
+    name, recipe = _recipe(system, data)
+    changed = {"epochs": epochs, "lr": lr, "batch_size": batch_size}
+    recipe = replace(recipe, **{name: value for name, value in changed.items() if value})
+    choices = Choices(system, name, seed or 0, data_dir, workers or 0, nan, checkpoint_every)
+    session = Session.begin(recipe, choices, out)
+    _train(session, json, full=not any(changed.values()))
+
+
+def _recipe(system: str, data: str | None) -> tuple[str, Recipe]:
+    """The data set's name and the recipe for it."""
+    recipes = SYSTEMS[system].recipes
+    name = next(iter(recipes)) if data is None else data
+    if name not in recipes:
+        needs = f"one of {system}'s data sets: " + ", ".join(recipes)
+        raise UsageError(
+            message("train", f"--data {name}", needs, remedy=did_you_mean(name, recipes))
+        )
+    return name, recipes[name]
+
+
+# ------------------------------------------------------------ without training
 
 
 def _list_systems(json: bool) -> None:
-    recipes = {name: system.recipe for name, system in SYSTEMS.items()}
     if json:
-        keys = ("data", "parameters", "epochs", "time")
+        keys = ("parameters", "epochs", "time")
         say_json(
             {
-                name: {"title": SYSTEMS[name].title}
-                | ({k: getattr(recipe, k) for k in keys} if recipe else {})
-                for name, recipe in recipes.items()
+                name: {"title": system.title}
+                | ({k: getattr(system.recipe, k) for k in keys} if system.recipe else {})
+                | {"data": list(system.recipes)}
+                for name, system in SYSTEMS.items()
             }
         )
         return
     width = max(map(len, SYSTEMS))
     say(f"{'system':{width}}  data             parameters  time on two cores")
-    for name, recipe in recipes.items():
-        if recipe is None:
-            say(f"{name:{width}}  {SYSTEMS[name].title}")
-        else:
-            say(f"{name:{width}}  {recipe.data:15}  {recipe.parameters:>10,}  {recipe.time}")
-    say(f"\n{command()} train lenet trains LeNet.")
+    for name, system in SYSTEMS.items():
+        for number, (data, recipe) in enumerate(system.recipes.items()):
+            label = "" if number else name
+            say(f"{label:{width}}  {data:15}  {recipe.parameters:>10,}  {recipe.time}")
+        if not system.recipes:
+            say(f"{name:{width}}  {system.title}")
+    say(f"\n{command()} train lenet trains on what stands first; --data NAME on another.")
 
 
-def _compute(system: str, json: bool) -> None:
+def _compute(system: str, data_dir: str | None, out: str | None, json: bool) -> None:
     """A system without training: its lines, and each figure beside what it must be."""
     compute = SYSTEMS[system].compute
     assert compute is not None
-    report = compute()
+    report = compute(data_dir) if data_dir is not None else compute()
+    files = report.save_pictures(out) if out is not None else []
     figures = [figure.record() for figure in report.figures]
     if json:
-        say_json(report.result | {"figures": figures})
+        say_json(report.result | {"figures": figures, "pictures": [str(file) for file in files]})
     else:
         for line in [*report.lines, "", *map(str, report.figures)]:
             say(line)
+        if files:
+            say(f"{len(files)} pictures in {out}")
     if not report:
         raise typer.Exit(1)
 
 
-def _train(training: _Training) -> None:
-    """A system with a network: the training, and what came of it."""
-    recipe = training.recipe
-    parts = recipe.parts()
-    opening = recipe.opening(parts)
-    if not training.quiet:
-        pictures = [paint(shown) for shown in opening if isinstance(shown, np.ndarray)]
-        for line in side_by_side(pictures) if pictures else []:
+# ------------------------------------------------------------ training
+
+
+def _refuse_with_resume(system: str, fixed: dict[str, Any]) -> None:
+    given = [name for name, value in fixed.items() if value is not None] + [system] * bool(system)
+    if given:
+        why = "The run keeps its own; --epochs N may ask for more of them"
+        got = f"--resume and {', '.join(given)}"
+        raise UsageError(message("train", got, "--resume alone", why=why))
+
+
+def _resume(name: str, epochs: int | None, json: bool, **new: Any) -> None:
+    run = open_run(name)
+    config = run.config
+    system, data = str(config.get("system")), str(config.get("data"))
+    if system not in SYSTEMS or data not in SYSTEMS[system].recipes:
+        got = f"{run}, a run of {system} on {data}"
+        raise UsageError(message("train", got, "a system and data set of this chainrule"))
+    given = {name: value for name, value in new.items() if value is not None}
+    session = Session.resume(run, SYSTEMS[system].recipes[data], epochs, **given)
+    for note in session.notes:
+        typer.echo(f"note: {note}", err=True)
+    if session.finished and "result" in config:
+        if json:
+            say_json(config["result"] | {"epochs": run.figures(), "finished": True})
+        else:
+            say(f"{run} is finished: {config['epochs']} epochs. --epochs N asks for more.")
+        return
+    _train(session, json, full=False)
+
+
+def _train(session: Session, quiet: bool, full: bool) -> None:
+    """The training, and what came of it.  full: by its whole recipe, so its figures must hold."""
+    printed = _Printed(session, quiet)
+    if not quiet:
+        _open(session)
+    trainer = printed.fit()
+    report = session.recipe.report(trainer, session.parts)
+    printed.finish(report)
+    if full and not report:
+        raise typer.Exit(1)
+
+
+def _open(session: Session) -> None:
+    opening = session.recipe.opening(session.parts)
+    pictures = [paint(shown) for shown in opening if isinstance(shown, np.ndarray)]
+    for line in side_by_side(pictures) if pictures else []:
+        say(line)
+    for line in opening:
+        if isinstance(line, str):
             say(line)
-        for line in opening:
-            if isinstance(line, str):
-                say(line)
-    trainer = training.fit(parts.train, parts.validation, recipe.metrics)
-    training.say()
-    training.finish(recipe.report(trainer, parts))
 
 
-class _Training(Callback):
-    """One run: the seed, the model, the folder, and the lines that are printed on the way."""
+class _Printed:
+    """A session with the lines that are printed and logged on the way."""
 
-    def __init__(
-        self, system: str, recipe: Recipe, seed: int, out: str | None, quiet: bool
-    ) -> None:
-        random.manual_seed(seed)
-        self.recipe, self.seed, self.quiet = recipe, seed, quiet
-        self.model = models.build(recipe.model, **recipe.config)
-        self.optimizer = recipe.optimizer(self.model.parameters(), lr=recipe.lr)
-        self.out = out
-        self.run = Run.create(system, self._config(system), out)
+    def __init__(self, session: Session, quiet: bool) -> None:
+        self.session, self.run, self.quiet = session, session.run, quiet
         self.begun = time.perf_counter()
-        self.now = 1  # the epoch that is running
-        self.epoch = 0  # the last one that was kept
-        self.progress: Progress | None = None
+        bar = False if quiet or not can_print_blocks() else None
+        self.progress = Progress(bar, self.say)
 
-    def _config(self, system: str) -> dict[str, Any]:
-        recipe = self.recipe
-        return {
-            "system": system,
-            "model": {"name": recipe.model, "config": recipe.config},
-            "data": recipe.data,
-            "transforms": recipe.transforms.spec(),
-            "loss": type(recipe.loss).__name__,
-            "optimizer": type(self.optimizer).__name__,
-            "schedule": getattr(recipe.schedule, "__name__", None),
-            "lr": recipe.lr,
-            "epochs": recipe.epochs,
-            "batch_size": recipe.batch_size,
-            "seed": self.seed,
-        }
-
-    def say(self, line: Any = "") -> None:
+    def say(self, line: Any = "", above: Any = None) -> None:
         """Print a line (above the bar) and log it."""
         self.run.log(str(line))
         if not self.quiet:
-            say(line, self.progress.console if self.progress is not None else None)
+            say(line, above)
 
-    def fit(self, train: Any, validation: Any = None, metrics: Any = ()) -> Trainer:
-        """Train; Ctrl-C ends it between two steps, with the last checkpoint whole."""
-        recipe = self.recipe
-        trainer = Trainer(
-            self.model,
-            recipe.loss,
-            self.optimizer,
-            metrics=metrics,
-            callbacks=[self],
-            schedule=recipe.schedule,
-        )
+    def fit(self) -> Any:
+        """Train; say what is kept if it ends early."""
+        session = self.session
         try:
-            with _bar(self.quiet) as self.progress:
-                self.task = self.progress.add_task("", total=1, visible=False)
-                trainer.fit(train, epochs=recipe.epochs, validation_data=validation)
+            return session.fit([self.progress])
         except KeyboardInterrupt:
-            self.progress = None
-            kept = f"keeps epoch {self.epoch}" if self.epoch else "has no checkpoint yet"
-            self.say(f"interrupted in epoch {self.now} of {recipe.epochs}; {self.run} {kept}")
+            place, epochs = session.trainer.place, session.recipe.epochs
+            self.say(f"interrupted in epoch {place.epoch + 1} of {epochs}; {self._kept()}")
             raise
-        self.progress = None
-        return trainer
+        except (CheckpointError, DataError) as error:
+            raise type(error)(f"{error} Of this run, {self._kept()}") from error
 
-    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
-        """Start the bar again, unless the epochs are many and pass too quickly for one."""
-        self.now = epoch
-        if self.progress is not None and self.recipe.epochs <= FEW_EPOCHS:
-            name = _epoch_of(epoch, self.recipe.epochs)
-            self.progress.reset(self.task, description=name, total=1, visible=True)
-
-    def on_batch_end(self, trainer: Trainer, batch: int, batches: int | None) -> None:
-        """Move the bar."""
-        if self.progress is not None and batches:
-            self.progress.update(self.task, completed=batch / batches)
-
-    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
-        """Keep the figures; of few epochs each, of many each tenth is kept and printed."""
-        recipe = self.recipe
-        self.run.add_figures(epoch, logs)
-        step = 1 if recipe.epochs <= FEW_EPOCHS else recipe.epochs // 10
-        if epoch % step and epoch != recipe.epochs:
-            return
-        save_checkpoint(
-            self.run.checkpoint,
-            self.model,
-            self.optimizer,
-            name=recipe.model,
-            config=recipe.config,
-            data=recipe.data,
-            transforms=recipe.transforms.spec(),
-            epoch=epoch,
-            seed=self.seed,
-        )
-        self.epoch = epoch
-        self.say(_epoch_line(epoch, recipe.epochs, logs))
+    def _kept(self) -> str:
+        """What the folder holds, and how to go on."""
+        run = self.run
+        if not run.checkpoint.exists():
+            return f"{run} has no checkpoint yet"
+        place = run.read_checkpoint()["training"]["place"]
+        kept = f"epoch {place['epoch']}" if place["epoch"] or not place["batch"] else ""
+        if place["batch"]:
+            kept += f"{' and ' if kept else ''}{place['batch']} steps of the next"
+        return f"{run} keeps {kept}: {command()} train --resume {quote(_name(run))}"
 
     def finish(self, report: Report) -> None:
         """Keep the result, and print it with what to do next."""
+        session = self.session
         seconds = round(time.perf_counter() - self.begun, 1)
+        files = report.save_pictures(self.run.folder / "pictures") if report.pictures else []
         result = report.result | {
             "figures": [figure.record() for figure in report.figures],
+            "notices": session.trainer.history.notices,
             "seconds": seconds,
             "run": str(self.run),
-            "seed": self.seed,
+            "seed": session.choices.seed,
         }
-        self.run.write_config(self.run.config | {"result": result})
         first, *rest = report.lines
-        for line in (f"{first}   seed {self.seed}   {seconds} s   {self.run}", *rest):
-            self.say(line)
+        line = f"{first}   seed {session.choices.seed}   {seconds} s   {self.run}"
+        missed = [str(figure) for figure in report.figures if not figure]
+        for text in (line, *rest, *missed):
+            self.say(text)
+        if files:
+            self.say(f"{len(files)} pictures in {self.run.folder / 'pictures'}")
+        session.finish(result)
         if self.quiet:
             say_json(result | {"epochs": self.run.figures()})
-        self.next_commands(*report.next)
-
-    def next_commands(self, *commands: str) -> None:
-        """Print commands that can be pasted."""
-        if not self.quiet:
-            name = "last" if self.out is None else str(self.run)
+        else:
             say("\nnext:")
-            for text in commands:
-                say(f"  {command()} {text.replace('RUN', quote(name))}")
+            for text in report.next:
+                say(f"  {command()} {text.replace('RUN', quote(_name(self.run, last=True)))}")
 
 
-def _bar(quiet: bool) -> Progress:
-    """A live bar, on a terminal only."""
-    to = console()
-    shown = to.is_terminal and not quiet and can_print_blocks()
-    columns = (TextColumn("{task.description}"), BarColumn(40))
-    return Progress(*columns, console=to, transient=True, disable=not shown)
-
-
-def _epoch_of(epoch: int, epochs: int) -> str:
-    return f"epoch {epoch:{len(str(epochs))}}/{epochs}"
-
-
-def _epoch_line(epoch: int, epochs: int, logs: dict[str, float]) -> str:
-    loss = logs["loss"]
-    line = f"{_epoch_of(epoch, epochs)}  loss " + (f"{loss:.3f}" if loss >= 0.01 else f"{loss:.0e}")
-    if "accuracy" in logs:
-        line += f"  train {logs['accuracy']:6.1%}".replace("%", " %")
-    if "val_accuracy" in logs:
-        line += f"  validation {logs['val_accuracy']:6.1%}".replace("%", " %")
-    return line + f"  {logs['seconds']:.1f} s"
+def _name(run: Run, last: bool = False) -> str:
+    """How a run is called on the command line."""
+    if run.folder.parent == RUNS:
+        return "last" if last else run.folder.name
+    return str(run)

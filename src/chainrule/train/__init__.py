@@ -1,6 +1,13 @@
 """Training: the loop, its metrics, checkpoints and run folders."""
 
-from chainrule.train.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from chainrule.train.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    TensorBoard,
+)
 from chainrule.train.checkpoint import (
     load,
     load_checkpoint,
@@ -8,9 +15,21 @@ from chainrule.train.checkpoint import (
     save,
     save_checkpoint,
 )
-from chainrule.train.metrics import accuracy
+from chainrule.train.history import History
+from chainrule.train.metrics import (
+    ConfusionMatrix,
+    Metric,
+    TopKAccuracy,
+    TopKError,
+    accuracy,
+    binary_accuracy,
+    error,
+    mean_absolute_error,
+    mean_squared_error,
+)
+from chainrule.train.progress import Progress
 from chainrule.train.runs import Run, open_run
-from chainrule.train.trainer import History, Trainer
+from chainrule.train.trainer import Trainer
 
 __all__ = [
     "Trainer",
@@ -18,7 +37,19 @@ __all__ = [
     "Callback",
     "EarlyStopping",
     "ModelCheckpoint",
+    "CSVLogger",
+    "LearningRateMonitor",
+    "TensorBoard",
+    "Progress",
+    "Metric",
     "accuracy",
+    "error",
+    "binary_accuracy",
+    "TopKAccuracy",
+    "TopKError",
+    "ConfusionMatrix",
+    "mean_squared_error",
+    "mean_absolute_error",
     "save",
     "load",
     "save_checkpoint",

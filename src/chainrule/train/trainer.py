@@ -1,64 +1,73 @@
 """The training loop, written once: forward, backward, update, and figures of each epoch.
 
-The plain five lines of a loop work as well; `Trainer` adds what every loop needs around them.
+The plain five lines of a loop work as well; `Trainer` adds what every loop needs around them: it
+can be stopped anywhere and goes on to the same bits, and it looks for the first number that is not
+finite.
 """
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from os import PathLike
 from typing import Any
 
 import numpy as np
 
-from chainrule.errors import UsageError, message
-from chainrule.recording import no_grad
+from chainrule.errors import CheckpointError, UsageError, message
 from chainrule.tensor import Tensor
+from chainrule.train.batches import Batches, checked, first, pair
 from chainrule.train.callbacks import Callback
+from chainrule.train.checkpoint import load_checkpoint
+from chainrule.train.evaluating import evaluating
+from chainrule.train.history import History
+from chainrule.train.metrics import Figures, Metric
+from chainrule.train.nonfinite import MODES, guarded
+from chainrule.train.notices import Notices
+from chainrule.train.progress import Progress
 
-__all__ = ["History", "Trainer"]
-
-Metric = Callable[[Tensor, Tensor], float]
-Batches = Iterable[Sequence[Tensor]]
+__all__ = ["Trainer"]
 
 
-class History:
-    """The figures of a training, epoch by epoch.
+@dataclass
+class _Place:
+    """Where a training stands."""
 
-    ``history["loss"]`` lists one number per epoch, ``history[-1]`` is the last epoch's figures.
-    """
-
-    def __init__(self) -> None:
-        self.epochs: list[dict[str, float]] = []
-
-    def __getitem__(self, key: str | int) -> Any:
-        return self.epochs[key] if isinstance(key, int) else [logs[key] for logs in self.epochs]
-
-    def __len__(self) -> int:
-        return len(self.epochs)
-
-    def __repr__(self) -> str:
-        figures = (
-            ", ".join(f"{k} {v:.4g}" for k, v in self.epochs[-1].items()) if self.epochs else ""
-        )
-        return f"<History of {len(self)} epochs: {figures}>"
+    epoch: int = 0  # whole epochs behind
+    batch: int = 0  # steps of the one that runs
+    step: int = 0  # steps in all
+    seconds: float = 0.0  # of the epoch that runs
+    epochs: int = 0  # that were asked for
+    stopped: bool = False  # by a callback
+    rates: list[float] = field(default_factory=list)  # of the groups, before the schedule
 
 
 class Trainer:
     """Trains a model by an optimizer on a loss.
 
     loss: (outputs, targets) -> scalar.  metrics: functions (outputs, targets) -> mean over the
-    batch, each reported under its name, beside "loss"; on validation data as "val_...".
-    schedule: an object with ``step()`` (those of ``optim.lr_scheduler``), called after each epoch,
-    or a function that gives the learning rate's factor for the progress 0 … 1, set at each step.
+    batch, or `Metric`s, each reported under its name, beside "loss"; on validation data as
+    "val_...".
+    schedule: an object with ``step()`` (those of ``optim.lr_scheduler``), stepped after each epoch
+    or, with ``schedule_every="batch"``, after each batch (OneCycleLR); one that wants a figure
+    (ReduceLROnPlateau) gets "val_loss", or "loss" without validation data.  Or a function that
+    gives the learning rate's factor for the progress 0 … 1, set at each step.
+    clip: a function of the parameters that is called between backward and update, such as
+    ``lambda p: nn.utils.clip_grad_norm_(p, 1.0)``.
+    nan: "stop" (a loss or gradient that is not finite ends the training with the place where it
+    arose; the parameters are those before the step), "strict" (every node is checked), "ignore".
 
     >>> import chainrule as cr
     >>> from chainrule import nn, optim
     >>> x = cr.tensor([[0.0], [1.0], [2.0]])
     >>> line = nn.Linear(1, 1)
     >>> trainer = Trainer(line, nn.MSELoss(), optim.SGD(line.parameters(), lr=0.3))
-    >>> history = trainer.fit([(x, 2 * x + 1)], epochs=100)
-    >>> len(history), history[-1]["loss"] < 0.01
+    >>> history = trainer.fit([(x, 2 * x + 1)], epochs=100, verbose=False)
+    >>> len(history), history.last["loss"] < 0.01
     (100, True)
     """
 
@@ -68,148 +77,215 @@ class Trainer:
         loss: Callable[[Tensor, Tensor], Tensor],
         optimizer: Any,
         *,
-        metrics: Sequence[Metric] = (),
+        metrics: Sequence[Metric | Callable[..., float]] = (),
         callbacks: Sequence[Callback] = (),
         schedule: Any = None,
+        schedule_every: str = "epoch",
+        clip: Callable[[Iterable[Tensor]], Any] | None = None,
+        nan: str = "stop",
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.metrics = {_name(metric): metric for metric in metrics}
-        self.callbacks, self.schedule = list(callbacks), schedule
-        self.stop = False
+        self.metrics, self.callbacks = list(metrics), list(callbacks)
+        self.schedule, self.schedule_every, self.clip, self.nan = (
+            schedule,
+            schedule_every,
+            clip,
+            nan,
+        )
+        for name, given, known in (
+            ("nan", nan, MODES),
+            ("schedule_every", schedule_every, ("epoch", "batch")),
+        ):
+            if given not in known:
+                raise UsageError(message("Trainer", f"{name}={given!r}", " or ".join(known)))
+        self.stop = self.evaluating = False
+        self.last_loss, self.loss_node = float("nan"), None  # of the latest step
+        self.history, self.place, self._listening = History(), _Place(), list(callbacks)
+        self._figures = Figures(self.metrics)
 
     # ------------------------------------------------------------ fit
 
     def fit(
-        self, train: Batches, *, epochs: int = 1, validation_data: Batches | None = None
+        self,
+        train: Batches,
+        *,
+        epochs: int = 1,
+        validation_data: Batches | None = None,
+        resume_from: str | PathLike[str] | None = None,
+        verbose: bool = True,
     ) -> History:
         """Train for ``epochs`` passes over ``train``, batches of (inputs, targets).
 
         Returns the History.  A step that fails (a bad label, Ctrl-C) changes no parameter.
+        ``resume_from``: a checkpoint of ModelCheckpoint; the training goes on there to the bits it
+        would have had, up to ``epochs`` in all.  verbose: a live bar on a terminal, a line per
+        epoch elsewhere.
         """
         if epochs < 1:
             raise UsageError(message("Trainer.fit", f"epochs = {epochs}", "at least 1"))
-        history, self.stop = History(), False
-        pace = _Pace(self.optimizer, self.schedule, train, epochs)
-        self._tell("on_fit_begin")
-        for epoch in range(1, epochs + 1):
-            begun = time.perf_counter()
-            self._tell("on_epoch_begin", epoch)
-            logs = self._train_epoch(train, pace)
-            pace.epoch_is_over()
-            if validation_data is not None:
-                found = self.evaluate(validation_data)
-                logs |= {f"val_{name}": value for name, value in found.items()}
-            logs["seconds"] = time.perf_counter() - begun
-            history.epochs.append(logs)
-            self._tell("on_epoch_end", epoch, logs)
-            if self.stop:
-                break
+        self.train_data, self.epochs = checked(train, epochs, resume_from), epochs
+        if validation_data is not None:
+            checked(validation_data, epochs, None)
+        self.batches = len(train) if hasattr(train, "__len__") else None  # type: ignore[arg-type]
+        self.history, self.place, self.stop = History(), _Place(), False
+        self._listening = [Notices(), *self.callbacks, *([Progress()] if verbose else [])]
+        self._figures.reset()
+        self._by_progress = self.schedule is not None and not hasattr(self.schedule, "step")
+        if self._by_progress and self.batches is None:
+            needs = "data with a length, to know how far the training is"
+            raise UsageError(message("Trainer.fit", "a generator", needs))
+        self.place.rates = [group["lr"] for group in self.optimizer.param_groups]
+        if resume_from is not None:
+            self._resume(resume_from)
+        self.place.epochs = epochs
+        if not self.model.training:  # parts that were frozen by eval() stay as they are
+            self.model.train()
+        try:
+            self._tell("on_fit_begin")
+            while self.place.epoch < epochs and not self.stop:
+                self._epoch(validation_data)
+        except BaseException:
+            self._tell("on_failure")
+            raise
         self._tell("on_fit_end")
-        return history
+        return self.history
 
-    def _train_epoch(self, train: Batches, pace: _Pace) -> dict[str, float]:
-        self.model.train()
-        mean = _Mean()
-        for number, (inputs, targets) in enumerate(train, start=1):
-            pace.before_step()
-            loss, outputs = self.step(inputs, targets)
-            mean.add(len(targets), self._figures(loss, outputs, targets))
-            self._tell("on_batch_end", number, pace.batches)
-        return mean.value()
+    def _epoch(self, validation_data: Batches | None) -> None:
+        place = self.place
+        begun = time.perf_counter() - place.seconds
+        self._tell("on_epoch_begin", place.epoch + 1)
+        for batch in self._remaining():
+            inputs, targets = pair(batch)
+            self._set_rates()
+            self._tell("on_step_begin")
+            loss, outputs = guarded(self, inputs, targets)
+            self.last_loss = float(loss.item())
+            self._figures.add(self.last_loss, outputs, targets)
+            if self.schedule is not None and self.schedule_every == "batch":
+                self._step_schedule({})
+            place.batch, place.step = place.batch + 1, place.step + 1
+            place.seconds = time.perf_counter() - begun
+            self._tell("on_batch_end", place.batch, self.batches)
+        if not self._figures.samples:
+            why = "A generator can be passed once" if place.epoch else ""
+            raise UsageError(message("Trainer.fit", "no batches", "at least one", why=why))
+        logs = self._figures.value()
+        if validation_data is not None:
+            found = self.evaluate(validation_data)
+            logs |= {f"val_{name}": value for name, value in found.items()}
+        if self.schedule is not None and self.schedule_every == "epoch":
+            self._step_schedule(logs)
+        logs["seconds"] = time.perf_counter() - begun
+        self.history.epochs.append(logs)
+        place.epoch, place.batch, place.seconds = place.epoch + 1, 0, 0.0
+        self._figures.reset()
+        self._tell("on_epoch_end", place.epoch, logs)
+
+    def _remaining(self) -> Iterator[Any]:
+        """The batches of this epoch that are still to come; a loader knows where it stands."""
+        data, done = self.train_data, self.place.batch
+        if not hasattr(data, "load_state_dict"):
+            return islice(data, done, None)
+        if done and not data.state_dict()["batch"]:  # it has gone on to the next epoch already
+            return iter(())
+        return iter(data)
 
     def step(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """One step: the five lines.  Returns loss and outputs, both computed."""
         self.optimizer.zero_grad()
         outputs = self.model(inputs)
         loss = self.loss(outputs, targets)
+        self.loss_node = loss._node
+        if self.nan == "stop" and not np.isfinite(loss.item()):
+            return loss.detach(), outputs.detach()  # before any parameter is written
         loss.backward()
+        if self.clip is not None:
+            self.clip(self.model.parameters())
         self.optimizer.step()
         return loss.detach(), outputs.detach()
 
+    # ------------------------------------------------------------ the learning rate
+
+    def _set_rates(self) -> None:
+        if self._by_progress:
+            factor = self.schedule(self.place.step / (self.epochs * self.batches))  # type: ignore[operator]
+            groups = self.optimizer.param_groups
+            for group, rate in zip(groups, self.place.rates, strict=True):
+                group["lr"] = rate * factor
+
+    def _step_schedule(self, logs: Mapping[str, float]) -> None:
+        if self._by_progress:
+            return
+        if "metrics" in inspect.signature(self.schedule.step).parameters:
+            self.schedule.step(logs.get("val_loss", logs.get("loss")))
+        else:
+            self.schedule.step()
+
+    # ------------------------------------------------------------ a place that can be kept
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the training stands, beside model, optimizer and random streams."""
+        data, schedule = self.train_data, self.schedule
+        return {
+            "place": asdict(self.place) | {"stopped": self.stop},
+            "figures": self._figures.state_dict(),
+            "history": self.history.epochs,
+            "loader": data.state_dict() if hasattr(data, "state_dict") else None,  # type: ignore[attr-defined]
+            "schedule": schedule.state_dict() if hasattr(schedule, "state_dict") else None,
+            "callbacks": [[type(c).__name__, c.state_dict()] for c in self._listening],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where ``state_dict`` was called, with the data of this ``fit``."""
+        self.place = _Place(**state["place"])
+        self.stop = self.place.stopped and self.epochs <= self.place.epochs
+        self.history = History(state["history"])
+        self._figures.load_state_dict(state["figures"])
+        if state["loader"] is not None:
+            self.train_data.load_state_dict(state["loader"])  # type: ignore[attr-defined]
+        if state["schedule"] is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        kept = list(state["callbacks"])
+        for callback in self._listening:  # the next that was kept of its class
+            names = [name for name, _ in kept]
+            if type(callback).__name__ in names:
+                callback.load_state_dict(kept.pop(names.index(type(callback).__name__))[1])
+
+    def _resume(self, path: str | PathLike[str]) -> None:
+        checkpoint = load_checkpoint(path, self.model, self.optimizer)
+        if "training" not in checkpoint:
+            got, needs = f"{path}, which does not say where its training stood", "ModelCheckpoint's"
+            raise CheckpointError(message("Trainer.fit", got, needs))
+        self.load_state_dict(checkpoint["training"])
+
     # ------------------------------------------------------------ evaluate, predict
 
-    def evaluate(self, data: Batches) -> dict[str, float]:
-        """Loss and metrics on batches of (inputs, targets), means over all samples."""
-        mean = _Mean()
-        with no_grad(), _Evaluating(self.model):
-            for inputs, targets in data:
+    def evaluate(self, data: Batches, metrics: Sequence[Any] | None = None) -> dict[str, float]:
+        """Loss and metrics on batches of (inputs, targets), means over all samples.
+
+        Nothing of the training moves: no parameter, no running statistic, no random stream.
+        metrics: others than the trainer's; a `Metric` is left with what it has seen.
+        """
+        own = [copy(metric) for metric in self.metrics]  # training's go on collecting
+        figures = Figures(own if metrics is None else metrics)
+        with evaluating(self):
+            for batch in data:
+                inputs, targets = pair(batch)
                 outputs = self.model(inputs)
-                figures = self._figures(self.loss(outputs, targets), outputs, targets)
-                mean.add(len(targets), figures)
-        return mean.value()
+                figures.add(float(self.loss(outputs, targets).item()), outputs, targets)
+        if not figures.samples:
+            raise UsageError(message("Trainer.evaluate", "no batches", "at least one"))
+        return figures.value()
 
     def predict(self, data: Batches | Tensor) -> np.ndarray:
         """The outputs for a tensor of inputs, or for batches (inputs, …), as one array."""
         batches = [(data,)] if isinstance(data, Tensor) else data
-        with no_grad(), _Evaluating(self.model):
-            return np.concatenate([self.model(inputs).numpy() for inputs, *_ in batches])
-
-    # ------------------------------------------------------------
-
-    def _figures(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        figures = {"loss": float(loss.item())}
-        return figures | {name: metric(outputs, targets) for name, metric in self.metrics.items()}
+        with evaluating(self):
+            outputs = [self.model(first(batch)).numpy() for batch in batches]
+        if not outputs:
+            raise UsageError(message("Trainer.predict", "no batches", "at least one"))
+        return np.concatenate(outputs)
 
     def _tell(self, moment: str, *news: Any) -> None:
-        for callback in self.callbacks:
+        for callback in self._listening:
             getattr(callback, moment)(self, *news)
-
-
-class _Mean:
-    """Means over samples of figures that come batch by batch."""
-
-    def __init__(self) -> None:
-        self.n, self.sums = 0, {}
-
-    def add(self, n: int, figures: Mapping[str, float]) -> None:
-        self.n += n
-        for name, value in figures.items():
-            self.sums[name] = self.sums.get(name, 0.0) + n * value
-
-    def value(self) -> dict[str, float]:
-        if not self.n:
-            raise UsageError(message("Trainer", "no batches", "at least one"))
-        return {name: total / self.n for name, total in self.sums.items()}
-
-
-class _Evaluating:
-    """The model in evaluation mode, and back in the mode it was in."""
-
-    def __init__(self, model: Any) -> None:
-        self.model, self.was_training = model, model.training
-
-    def __enter__(self) -> None:
-        self.model.eval()
-
-    def __exit__(self, *error: object) -> None:
-        self.model.train(self.was_training)
-
-
-class _Pace:
-    """The learning rate over the training."""
-
-    def __init__(self, optimizer: Any, schedule: Any, train: Any, epochs: int) -> None:
-        self.optimizer, self.schedule = optimizer, schedule
-        self.batches = len(train) if hasattr(train, "__len__") else None
-        self.by_progress = schedule is not None and not hasattr(schedule, "step")
-        if self.by_progress and self.batches is None:
-            needs = "data with a length, to know how far the training is"
-            raise UsageError(message("Trainer.fit", "a generator", needs))
-        self.steps_in_all = epochs * (self.batches or 0)
-        self.steps = 0
-        self.rates = [group["lr"] for group in optimizer.param_groups] if self.by_progress else []
-
-    def before_step(self) -> None:
-        if self.by_progress:
-            factor = self.schedule(self.steps / self.steps_in_all)
-            for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-                group["lr"] = rate * factor
-        self.steps += 1
-
-    def epoch_is_over(self) -> None:
-        if self.schedule is not None and not self.by_progress:
-            self.schedule.step()
-
-
-def _name(metric: Any) -> str:
-    return getattr(metric, "__name__", type(metric).__name__.lower())

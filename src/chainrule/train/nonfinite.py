@@ -1,0 +1,128 @@
+"""A training that meets a number that is not finite: back, the step again, and where it arose.
+
+Before each step the arrays of parameters, buffers and optimizer are held, which copies nothing.
+After it the loss, the gradients and the new parameters are looked at.  If one is not finite, all
+returns to what is held, the random streams too, and the step is repeated with every value watched:
+the same bits, so the same NaN.  Then all returns once more, and the training ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chainrule import random
+from chainrule.anomaly import Watch, detect_anomaly
+from chainrule.errors import NonFiniteError, message
+from chainrule.recording import no_grad
+from chainrule.tape import record
+from chainrule.tensor import Tensor
+from chainrule.train.batches import samples_of
+
+if TYPE_CHECKING:
+    from chainrule.train.trainer import Trainer
+
+__all__ = ["MODES", "guarded"]
+
+MODES = ("stop", "strict", "ignore")
+
+
+def guarded(trainer: Trainer, inputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
+    """``trainer.step(inputs, targets)``; raises NonFiniteError as ``trainer.nan`` wants it."""
+    if trainer.nan == "ignore":
+        return trainer.step(inputs, targets)
+    held = _Held(trainer)
+    if trainer.nan == "strict":
+        watch = detect_anomaly()
+        try:
+            with watch:
+                return trainer.step(inputs, targets)
+        except NonFiniteError:
+            held.put_back()
+            raise _error(trainer, watch.first, inputs) from None
+    loss, outputs = trainer.step(inputs, targets)
+    if np.isfinite(loss.item()) and all(map(_finite, _written(trainer))):
+        return loss, outputs
+    held.put_back()
+    watch = Watch(follow=True)
+    with record() as tape, watch:
+        culprits = _repeated(trainer, inputs, targets)
+    held.put_back()
+    error = _error(trainer, watch.origin(culprits), inputs)
+    error.tape = tape
+    raise error
+
+
+def _written(trainer: Trainer) -> Iterator[np.ndarray]:
+    """What a step has made: gradients and parameters, computed."""
+    for group in trainer.optimizer.param_groups:
+        for p in group["params"]:
+            if p.grad is not None:
+                yield p.grad._value()
+            yield p._storage.node.result()
+
+
+def _finite(array: np.ndarray) -> bool:
+    """Whether all numbers are; one sum, which makes no array, is enough for most."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+
+
+def _repeated(trainer: Trainer, inputs: Any, targets: Any) -> list[Any]:
+    """The step again; the nodes of its loss, or of what else is not finite."""
+    loss, _ = trainer.step(inputs, targets)
+    if not np.isfinite(loss.item()):
+        return [trainer.loss_node]
+    groups = trainer.optimizer.param_groups
+    listed = [p for group in groups for p in group["params"]]
+    grads = [p.grad._node for p in listed if p.grad is not None and not _finite(p.grad._value())]
+    return grads or [p._storage.node for p in listed]
+
+
+class _Held:
+    """The numbers of a training before a step."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer, self.streams = trainer, random.get_state()
+        model, optimizer = trainer.model, trainer.optimizer
+        with no_grad():
+            self.tensors = [(x, _frozen(x)) for x in (*model.parameters(), *model.buffers())]
+            self.state = {
+                p: {name: _frozen(value) for name, value in state.items()}
+                for p, state in optimizer.state.items()
+            }
+        self.groups = [dict(group) for group in optimizer.param_groups]
+
+    def put_back(self) -> None:
+        """Return to them."""
+        with no_grad():
+            for x, before in self.tensors:
+                x.copy_(before)
+        optimizer = self.trainer.optimizer
+        optimizer.state = {
+            p: {name: _frozen(value) for name, value in state.items()}
+            for p, state in self.state.items()
+        }
+        for group, before in zip(optimizer.param_groups, self.groups, strict=True):
+            group.update(before)
+        optimizer.zero_grad()
+        random.set_state(self.streams)
+
+
+def _frozen(value: Any) -> Any:
+    """A tensor of its own on the same numbers: later writes to ``value`` do not reach it."""
+    return Tensor._of(value.detach()._node) if isinstance(value, Tensor) else value
+
+
+def _error(trainer: Trainer, finding: Any, inputs: Any) -> NonFiniteError:
+    place = trainer.place
+    when = f"step {place.batch + 1} of epoch {place.epoch + 1}"
+    if finding is None:
+        why = "No operation made it when the step was repeated: does the loss draw its own numbers?"
+        got = f"a loss, gradient or parameter in {when}"
+        return NonFiniteError(message("Trainer", got, "finite numbers", why=why))
+    numbers = samples_of(trainer.train_data) or ()
+    text = finding.text(when, len(inputs), numbers)
+    return NonFiniteError(f"{text} The parameters are those before this step.")
