@@ -242,7 +242,8 @@ class _Printed:
         """Keep the result, and print it with what to do next."""
         session = self.session
         seconds = round(time.perf_counter() - self.begun, 1)
-        files = report.save_pictures(self.run.folder / "pictures") if report.pictures else []
+        pictures = self.run.folder / f"pictures-{session.recipe.epochs}"
+        files = report.save_pictures(pictures) if report.pictures else []
         result = report.result | {
             "figures": [figure.record() for figure in report.figures],
             "notices": session.trainer.history.notices,
@@ -253,10 +254,10 @@ class _Printed:
         first, *rest = report.lines
         line = f"{first}   seed {session.choices.seed}   {seconds} s   {self.run}"
         missed = [str(figure) for figure in report.figures if not figure]
-        for text in (line, *rest, *missed):
+        for text in ("", line, *rest, *missed):
             self.say(text)
         if files:
-            self.say(f"{len(files)} pictures in {self.run.folder / 'pictures'}")
+            self.say(f"{len(files)} pictures in {pictures}")
         session.finish(result)
         if self.quiet:
             say_json(result | {"epochs": self.run.figures()})
