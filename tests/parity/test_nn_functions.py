@@ -287,3 +287,50 @@ def test_layer_of_signs(name, settings):
     cosine = name == "CosineEmbeddingLoss"
     x = [np.random.default_rng(k).normal(size=(3, 4)) for k in range(1 + cosine)]
     compare(ours, theirs, *x, rng().choice([-1, 1], (3,) if cosine else (3, 4)))
+
+
+# ---------------------------------------------------------------- initialisers
+
+SPREADS = [
+    ("uniform_", (-1, 3)), ("normal_", (0.5, 2.0)), ("trunc_normal_", (0.1, 0.5, -0.3, 1.0)),
+    ("xavier_uniform_", (2.0,)), ("xavier_normal_", ()), ("orthogonal_", (3.0,)),
+    ("kaiming_uniform_", (0.3,)), ("kaiming_uniform_", (0, "fan_out", "relu")),
+    ("kaiming_normal_", (0, "fan_in", "tanh")), ("kaiming_normal_", (0.2, "fan_out")),
+    ("sparse_", (0.4, 0.2)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "args"), SPREADS)
+@pytest.mark.parametrize("shape", [(200, 100), (60, 30, 3, 3)])
+def test_initialisers_have_pytorchs_moments_and_bounds(name, args, shape):
+    import torch
+
+    if name == "sparse_" and len(shape) > 2:
+        shape = (100, 200)
+    cr.manual_seed(1)
+    torch.manual_seed(1)
+    mine = getattr(nn.init, name)(cr.zeros(shape), *args).numpy()
+    theirs = getattr(torch.nn.init, name)(torch.zeros(shape), *args).numpy()
+    assert mine.std() == pytest.approx(theirs.std(), rel=0.04)
+    assert mine.mean() == pytest.approx(theirs.mean(), abs=0.04 * float(theirs.std()))
+    assert (mine == 0).sum() == (theirs == 0).sum()
+    if name.endswith("uniform_") or name == "trunc_normal_":
+        assert mine.max() == pytest.approx(theirs.max(), rel=0.01)
+        assert mine.min() == pytest.approx(theirs.min(), rel=0.01)
+
+
+GAINS = ["linear", "conv2d", "conv_transpose2d", "sigmoid", "tanh", "relu", "selu", "leaky_relu"]
+
+
+def test_gains_and_patterns():
+    import torch
+
+    for name in GAINS:
+        assert nn.init.calculate_gain(name) == torch.nn.init.calculate_gain(name)
+    assert nn.init.calculate_gain("leaky_relu", 0.3) == torch.nn.init.calculate_gain(
+        "leaky_relu", 0.3
+    )
+    for shape, groups in (((4, 3, 3), 1), ((6, 2, 3, 2), 3), ((2, 4, 1, 2, 3), 2)):
+        mine = nn.init.dirac_(cr.ones(shape), groups)
+        assert mine.tolist() == torch.nn.init.dirac_(torch.ones(shape), groups).tolist()
+    assert nn.init.eye_(cr.ones(3, 5)).tolist() == torch.nn.init.eye_(torch.ones(3, 5)).tolist()

@@ -1,4 +1,4 @@
-"""The matrix product."""
+"""The matrix product, and orthonormal columns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from chainrule.errors import DtypeError, ShapeError, message
 from chainrule.graph import type_text
 from chainrule.ops.op import Op, Sample, Typed, register
 
-__all__ = ["matmul"]
+__all__ = ["matmul", "orthonormal"]
 
 
 class MatMul(Op):
@@ -45,4 +45,30 @@ class MatMul(Op):
         yield Sample((rng.normal(size=(2, 0)), rng.normal(size=(0, 3))))
 
 
+class Orthonormal(Op):
+    """y = Q of x = Q R, R's diagonal ≥ 0      x: [M,N] -> y: [M,N], M ≥ N, yᵀ y = 1
+
+    Of independent normal numbers it makes a uniformly distributed Q (F. Mezzadri 2007).
+    """
+
+    name = "orthonormal"
+    differentiable = False
+    why_not = "it makes initial values"
+
+    def infer(self, x: Typed):
+        if len(x.shape) != 2 or x.shape[0] < x.shape[1] or not x.dtype.is_floating_point:
+            got, needs = type_text(x.shape, x.dtype), "f[M,N] with M ≥ N"
+            raise ShapeError(message("orthonormal", got, needs))
+        return x.shape, x.dtype
+
+    def reference(self, x):
+        q, r = np.linalg.qr(x)
+        return q * np.where(np.diagonal(r) < 0, -1, 1).astype(x.dtype)
+
+    def samples(self, rng):
+        for shape in ((4, 3), (3, 3), (2, 0)):
+            yield Sample((rng.normal(size=shape),))
+
+
 matmul = register(MatMul())
+orthonormal = register(Orthonormal())
