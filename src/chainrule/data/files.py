@@ -19,7 +19,7 @@ import numpy as np
 
 from chainrule.errors import DataError, message
 
-__all__ = ["check_labels", "content_of", "read_cifar", "read_idx"]
+__all__ = ["check_labels", "content_of", "read_cifar", "read_idx", "what_it_is"]
 
 MOST_BYTES = 2**31  # no file of these sets is half as large
 IDX_DTYPES = {0x08: ">u1", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -61,7 +61,7 @@ def _idx_header(file: Any, content: bytes, name: str) -> tuple[tuple[int, ...], 
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_DTYPES or not magic[3]:
         needs = "an IDX file, whose first four bytes are 0, 0, the type and the number of axes"
-        got = f"{name}, {_what_it_is(content)}"
+        got = f"{name}, {what_it_is(content)}"
         raise DataError(message("read_idx", got, needs, remedy=_AGAIN))
     axes = magic[3]
     sizes = file.read(4 * axes)
@@ -91,7 +91,7 @@ def read_cifar(
     content, name = content_of(source, name)
     record = label_bytes + CIFAR_PIXELS
     if not content or len(content) % record:
-        got = f"{name}, {_what_it_is(content)} of {len(content):,} bytes"
+        got = f"{name}, {what_it_is(content)} of {len(content):,} bytes"
         needs = f"a multiple of {record:,} bytes: {label_bytes} for the label and 3,072 pixels"
         raise DataError(message("read_cifar", got, needs, remedy=_AGAIN))
     records = np.frombuffer(content, np.uint8).reshape(-1, record)
@@ -130,7 +130,7 @@ def _damaged(name: str, why: str) -> DataError:
     return DataError(message("read_idx", f"{name}, which is damaged", "", why=why, remedy=_AGAIN))
 
 
-def _what_it_is(content: bytes) -> str:
+def what_it_is(content: bytes) -> str:
     """What a file of unknown kind seems to be, for a message."""
     if not content:
         return "an empty file"

@@ -33,10 +33,12 @@ __all__ = [
     "FashionMNIST",
     "ImageSet",
     "NAMES",
+    "locate",
     "open_dataset",
 ]
 
 Root = str | PathLike[str] | None
+_EMNIST_STEMS = ("emnist-balanced-train", "emnist-balanced-test")
 
 
 class ImageSet(Dataset):
@@ -236,7 +238,7 @@ class CIFAR10(ImageSet):
         transform: Transform | None = None,
         download: bool = False,
     ) -> None:
-        files = ("data_batch_*.bin", "train*.bin") if train else ("test_batch*.bin", "test*.bin")
+        files = CIFAR_TRAIN if train else CIFAR_TEST
         if download:
             _ensure(self.set_name, root, (files,))
         paths = find(self.set_name, files, root)
@@ -274,6 +276,10 @@ def _patterns(stem: str) -> tuple[str, ...]:
     return tuple(f"{stem}{joint}idx?-ubyte{end}" for joint in "-." for end in ("", ".gz"))
 
 
+CIFAR_TRAIN = ("data_batch_*.bin", "train*.bin")
+CIFAR_TEST = ("test_batch*.bin", "test*.bin")
+
+
 def _one(name: str, root: Root, patterns: tuple[str, ...]) -> Path:
     found = find(name, patterns, root)
     if not found:
@@ -292,6 +298,16 @@ def _ensure(name: str, root: Root, files: Sequence[tuple[str, ...]]) -> None:
     """Download the set unless its files are there."""
     if not all(find(name, patterns, root) for patterns in files):
         download(name, root)
+
+
+def locate(name: str, data_dir: Root = None) -> Path | None:
+    """The folder where all files of a set are, if they are (of EMNIST: those of "balanced")."""
+    wanted = [CIFAR_TRAIN, CIFAR_TEST]
+    if not name.startswith("cifar"):
+        stems = ("train", "t10k") if name != "emnist" else _EMNIST_STEMS
+        wanted = [_patterns(f"{stem}-{kind}") for stem in stems for kind in ("images", "labels")]
+    found = [find(name, patterns, data_dir) for patterns in wanted]
+    return found[0][0].parent if all(found) else None
 
 
 # ------------------------------------------------------------ by name

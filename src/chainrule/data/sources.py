@@ -12,6 +12,7 @@ import http.client
 import io
 import os
 import re
+import ssl
 import tarfile
 import urllib.error
 import urllib.request
@@ -22,31 +23,39 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from chainrule.data.files import MOST_BYTES
+from chainrule.data.files import MOST_BYTES, what_it_is
 from chainrule.errors import DataError, UsageError, message
 
 __all__ = ["SOURCES", "RemoteFile", "Source", "data_folders", "download", "find"]
 
 SECONDS = 30  # of silence, after which a home counts as missing
 CHUNK = 1 << 18
+_ARCHIVES = (".zip", ".tar.gz")
+_UNREACHABLE = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ssl.SSLError,
+    ConnectionError,
+    TimeoutError,
+)
 
 Progress = Callable[[str, int, int], None]  # file, bytes so far, bytes in all (0: not told)
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file at its homes: size in bytes (0: not known for certain) and MD5."""
+    """A file at its homes: its name and its MD5."""
 
     name: str
     md5: str
-    bytes: int = 0
 
 
 @dataclass(frozen=True)
 class Source:
-    """The files of a set, the homes where each can be had, and the names of a folder of them."""
+    """What a set is, how much is downloaded, the homes where each file can be had, the files."""
 
-    folder: str
+    what: str
+    megabytes: int
     homes: tuple[str, ...]
     files: tuple[RemoteFile, ...]
 
@@ -60,7 +69,8 @@ def _idx_files(*md5s: str) -> tuple[RemoteFile, ...]:
 # The checksums are those that the sets' authors or torchvision publish.
 SOURCES = {
     "mnist": Source(
-        "mnist",
+        "handwritten digits, 28×28, 60,000 + 10,000",
+        12,
         (
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -73,7 +83,8 @@ SOURCES = {
         ),
     ),
     "fashion-mnist": Source(
-        "fashion-mnist",
+        "clothes, 28×28, 60,000 + 10,000",
+        31,
         (
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -86,7 +97,8 @@ SOURCES = {
         ),
     ),
     "kmnist": Source(
-        "kmnist",
+        "Japanese characters, 28×28, 60,000 + 10,000",
+        21,
         (
             "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
             "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
@@ -99,7 +111,8 @@ SOURCES = {
         ),
     ),
     "emnist": Source(
-        "emnist",
+        "letters and digits, 28×28, up to 814,255",
+        562,
         (
             "https://biometrics.nist.gov/cs_links/EMNIST/",
             "https://www.itl.nist.gov/iaui/vip/cs_links/EMNIST/",
@@ -107,14 +120,16 @@ SOURCES = {
         (RemoteFile("gzip.zip", "58c8d27c78d21e728a6bc7b3cc06412e"),),
     ),
     "cifar10": Source(
-        "cifar10",
+        "colour pictures, 10 kinds, 50,000 + 10,000",
+        170,
         ("https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/"),
-        (RemoteFile("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", 170_052_171),),
+        (RemoteFile("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"),),
     ),
     "cifar100": Source(
-        "cifar100",
+        "colour pictures, 100 kinds, 50,000 + 10,000",
+        169,
         ("https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/"),
-        (RemoteFile("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8", 168_513_733),),
+        (RemoteFile("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),),
     ),
 }
 
@@ -176,80 +191,69 @@ def download(
     name: str,
     data_dir: str | PathLike[str] | None = None,
     progress: Progress | None = None,
-    homes: tuple[str, ...] | None = None,
 ) -> Path:
     """Get the files of a set from its homes into a folder, and return it.
 
-    Files that are there are kept.  progress is told (file, bytes so far, bytes in all).  Raises
-    DataError that names what was tried, and what to put where by hand.
+    Files that are there are kept; archives are unpacked.  progress is told (file, bytes so far,
+    bytes in all).  Raises DataError that names what was tried, and what to put where by hand.
     """
     if name not in SOURCES:
         raise UsageError(message("download", repr(name), "one of " + ", ".join(SOURCES)))
-    source = SOURCES[name]
-    folder = data_folders(data_dir)[0] / source.folder
-    for file in source.files:
-        if not _is_there(folder, file):
-            _get(name, source, file, folder, homes or source.homes, progress or _silent)
+    folder = data_folders(data_dir)[0] / name
+    for file in SOURCES[name].files:
+        if not (folder / file.name).exists():
+            _get(name, file, folder, progress or _silent)
     return folder
 
 
-def _is_there(folder: Path, file: RemoteFile) -> bool:
-    if file.name.endswith((".zip", ".tar.gz")):
-        return (folder / f".{file.name}.done").exists()
-    return (folder / file.name).exists()
-
-
-def _get(
-    name: str,
-    source: Source,
-    file: RemoteFile,
-    folder: Path,
-    homes: tuple[str, ...],
-    progress: Progress,
-) -> None:
+def _get(name: str, file: RemoteFile, folder: Path, progress: Progress) -> None:
     """One file from the first home that has it whole."""
-    tried = []
+    source, tried = SOURCES[name], []
     part = folder / f".{file.name}.{os.getpid()}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for home in homes:
+        for home in source.homes:
             try:
-                found = _fetch(home + file.name, part, file, progress)
-            except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
+                found = _fetch(home + file.name, part, progress)
+            except _UNREACHABLE as error:
                 tried.append(f"{home + file.name} ({getattr(error, 'reason', error)})")
                 continue
-            if found != file.md5:
-                tried.append(f"{home + file.name} (MD5 {found}, should be {file.md5})")
-                continue
-            _put(part, folder, file)
-            return
+            if found == file.md5:
+                _put(part, folder, file)
+                return
+            with part.open("rb") as received:
+                what = what_it_is(received.read(512))
+            tried.append(f"{home + file.name} ({what}, MD5 {found} instead of {file.md5})")
     except OSError as error:
         got = f"{folder}, which can't be written ({error.strerror or error})"
         raise DataError(message("data get", got, "a folder with room")) from error
     finally:
         with contextlib.suppress(OSError):
-            part.unlink()
-    got, needs = f"no {file.name} for {name}", "one home that has it whole"
+            part.unlink(missing_ok=True)
+            folder.rmdir()  # if it is empty
+    got, needs = f"no {file.name} of {name}", "one home that has it whole"
     files = ", ".join(file.name for file in source.files)
     why = "Tried: " + "; ".join(tried)
-    remedy = f"Offline? Put {files} into {folder}"
+    remedy = f"By hand: put {files} into {folder}"
+    if file.name.endswith(_ARCHIVES):
+        remedy = f"By hand: unpack {files} into {folder}"
     raise DataError(message("data get", got, needs, why=why, remedy=remedy))
 
 
-def _fetch(url: str, part: Path, file: RemoteFile, progress: Progress) -> str:
+def _fetch(url: str, part: Path, progress: Progress) -> str:
     """Write what ``url`` gives to ``part``; returns the MD5 of it."""
     request = urllib.request.Request(url, headers={"User-Agent": "chainrule"})
     digest, so_far = hashlib.md5(usedforsecurity=False), 0
     with urllib.request.urlopen(request, timeout=SECONDS) as answer, part.open("wb") as out:
         told = answer.headers.get("Content-Length", "")
-        in_all = int(told) if told.isdecimal() else file.bytes
+        in_all = int(told) if told.isdecimal() else 0
         while chunk := answer.read(CHUNK):
             so_far += len(chunk)
             if so_far > MOST_BYTES:
                 raise urllib.error.URLError(f"more than {MOST_BYTES:,} bytes")
             digest.update(chunk)
             out.write(chunk)
-            progress(file.name, so_far, in_all)
+            progress(url.rpartition("/")[2], so_far, in_all)
         out.flush()
         os.fsync(out.fileno())
     return digest.hexdigest()
@@ -257,14 +261,13 @@ def _fetch(url: str, part: Path, file: RemoteFile, progress: Progress) -> str:
 
 def _put(part: Path, folder: Path, file: RemoteFile) -> None:
     """Give a whole file its name, or unpack an archive."""
-    if not file.name.endswith((".zip", ".tar.gz")):
+    if not file.name.endswith(_ARCHIVES):
         part.replace(folder / file.name)
         return
     for name, content in _members(part, file.name):
         beside = folder / f".{name}.{os.getpid()}.part"
         beside.write_bytes(content)
         beside.replace(folder / name)
-    (folder / f".{file.name}.done").touch()
 
 
 def _members(archive: Path, name: str) -> Iterator[tuple[str, bytes]]:

@@ -45,7 +45,7 @@ def two_moons(n: int = 200, noise: float = 0.1) -> TensorDataset:
 
 
 def circles(n: int = 200, noise: float = 0.1, factor: float = 0.5) -> TensorDataset:
-    """A circle of radius 1 (class 0) and one of radius ``factor`` inside it: f32[n,2], i64[n].
+    """A circle inside another: f32[n,2], i64[n] of 2 classes; their radii are 1 and ``factor``.
 
     >>> X, y = circles(50, noise=0).arrays
     >>> np.hypot(*X.T)[y == 1].round(5).max().item()
@@ -73,9 +73,9 @@ def spirals(
 
 
 def blobs(n: int = 200, noise: float = 0.3, classes: int = 3) -> TensorDataset:
-    """Normal clouds with the standard deviation ``noise``, their middles on a circle of radius 1.
+    """Normal clouds around points of a circle: f32[n,2], i64[n].
 
-    f32[n,2], i64[n].
+    noise: their standard deviation; the circle's radius is 1.
 
     >>> X, y = blobs(300, noise=0, classes=2).arrays
     >>> X[y == 1][0].round(1).tolist()
@@ -86,9 +86,9 @@ def blobs(n: int = 200, noise: float = 0.3, classes: int = 3) -> TensorDataset:
 
 
 def checkerboard(n: int = 400, noise: float = 0.0, squares: int = 4) -> TensorDataset:
-    """Points in the square from -1 to 1, classes as the fields of a board of squares².
+    """Fields of a checkerboard: f32[n,2], from -1 to 1, i64[n] of 2 classes.
 
-    f32[n,2], i64[n] of 2 classes.
+    squares: how many fields a side has.
 
     >>> X, y = checkerboard(10, squares=2).arrays
     >>> ((X[:, 0] * X[:, 1] < 0) == y).all().item()
@@ -100,7 +100,7 @@ def checkerboard(n: int = 400, noise: float = 0.0, squares: int = 4) -> TensorDa
 
 
 def xor(n: int = 200, noise: float = 0.0) -> TensorDataset:
-    """Points in the square from -1 to 1; class 1 where exactly one coordinate is positive.
+    """Class 1 where exactly one input is positive: f32[n,2], from -1 to 1, i64[n].
 
     >>> xor(8).arrays[0].shape
     (8, 2)
@@ -111,7 +111,7 @@ def xor(n: int = 200, noise: float = 0.0) -> TensorDataset:
 def line(
     n: int = 50, noise: float = 0.1, slope: float = 2.0, intercept: float = 1.0
 ) -> TensorDataset:
-    """y = slope x + intercept + noise, -1 ≤ x < 1: f32[n,1], f32[n,1].
+    """y = slope x + intercept + noise: f32[n,1], -1 ≤ x < 1, f32[n,1].
 
     >>> X, y = line(3, noise=0).arrays
     >>> bool(np.allclose(y, 2 * X + 1))
@@ -122,7 +122,7 @@ def line(
 
 
 def sine(n: int = 100, noise: float = 0.1) -> TensorDataset:
-    """y = sin(πx) + noise, -1 ≤ x < 1: f32[n,1], f32[n,1].
+    """y = sin(πx) + noise: f32[n,1], -1 ≤ x < 1, f32[n,1].
 
     >>> sine(5).arrays[1].shape
     (5, 1)
@@ -132,9 +132,9 @@ def sine(n: int = 100, noise: float = 0.1) -> TensorDataset:
 
 
 def friedman(n: int = 500, noise: float = 1.0) -> TensorDataset:
-    """y = 10 sin(π x₁x₂) + 20 (x₃ - ½)² + 10 x₄ + 5 x₅ + noise, 0 ≤ x < 1: f32[n,10], f32[n,1].
+    """Friedman's function of 5 inputs among 10: f32[n,10], 0 ≤ x < 1, f32[n,1].
 
-    Five of the ten inputs mean nothing (Friedman, 1991).
+    y = 10 sin(π x₁x₂) + 20 (x₃ - ½)² + 10 x₄ + 5 x₅ + noise (Friedman, 1991).
 
     >>> friedman(5).arrays[0].shape
     (5, 10)
