@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from types import FrameType
+from collections.abc import Mapping
 from typing import Any
 
 from chainrule.errors import ShapeError, UsageError, message
@@ -18,7 +18,7 @@ from chainrule.nn.module import Module
 from chainrule.storage import Recorded
 from chainrule.tensor import Tensor
 
-__all__ = ["STYLES", "Drawing", "draw"]
+__all__ = ["STYLES", "Drawing", "draw", "names_of"]
 
 STYLES = ("graph", "neurons", "blocks")
 
@@ -46,7 +46,9 @@ def draw(model_or_loss: Any, x: Any = None, style: str = "graph") -> Drawing:
         if style != "graph":
             got = f"a tensor with style={style!r}"
             raise UsageError(message("draw", got, "a model", remedy='style="graph" draws a loss'))
-        return draw_loss(model_or_loss, names_of(model_or_loss, sys._getframe(1)))
+        caller = sys._getframe(1)
+        names = names_of(model_or_loss, caller.f_locals, caller.f_globals)
+        return draw_loss(model_or_loss, names)
     if not isinstance(model_or_loss, Module):
         got = f"a {type(model_or_loss).__name__}"
         raise UsageError(message("draw", got, "a tensor or a Module"))
@@ -55,18 +57,17 @@ def draw(model_or_loss: Any, x: Any = None, style: str = "graph") -> Drawing:
         if not isinstance(y, Tensor):
             raise ShapeError(message("draw", f"a model that gives a {type(y).__name__}", "a tensor",
                                      remedy="Give it sizes instead of an example"))  # fmt: skip
-        return draw_loss(y, names_of(y, None, x))
+        return draw_loss(y, names_of(y, {"x": x}))
     pass_ = walk(model_or_loss, x)
     if style == "neurons":
         return draw_neurons(model_or_loss, pass_)
     return draw_blocks(pass_) if style == "blocks" else draw_walk(pass_)
 
 
-def names_of(loss: Tensor, frame: FrameType | None, x: Tensor | None = None) -> dict[Recorded, str]:
-    """What the nodes are called: by their tensors, or by the variables of the caller."""
+def names_of(loss: Tensor, *scopes: Mapping[str, Any]) -> dict[Recorded, str]:
+    """What the nodes are called: by their tensors, or by the variables in ``scopes``."""
     order: list[Any] = topological_order([loss._node])
     inside, found = set(order), {}
-    scopes = (frame.f_locals, frame.f_globals) if frame is not None else ({"x": x},)
     for scope in scopes:
         for name, thing in list(scope.items()):
             if isinstance(thing, Tensor) and not name.startswith("_") and not thing._path:
