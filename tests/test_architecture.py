@@ -8,6 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "chainrule"
 
 BANNED = {"utils", "util", "helpers", "common", "misc"}
+NAMES_OF_PYTORCH = {"nn/utils.py"}  # a list of names that scripts import from there, no room
 MOST_LINES = 600
 
 # Rooms in the order of the data. A module may import what stands in its list (a folder: all of it).
@@ -112,6 +113,8 @@ def violations(path: Path, text: str) -> list[str]:
     if lines > MOST_LINES:
         found.append(f"{path} has {lines} lines, {MOST_LINES} at most")
     for part in {*path.parts[:-1], path.stem} & (BANNED | {f"_{name}" for name in BANNED}):
+        if path.as_posix() in NAMES_OF_PYTORCH:
+            continue
         found += [f"{path}: {part} says nothing about what is in it"]
     package = ".".join(("chainrule", *path.parts[:-1]))
     for name, inside, typing in imports(ast.parse(text), package):
@@ -158,7 +161,7 @@ def test_every_room_has_a_rule():
         ("nn/linear.py", "def f():\n    from .module import Module", "inside a function"),
         ("step.py", "import llvmlite.binding", "only run/llvm"),
         ("run/llvm/engine.py", "import cupy", "only run/cuda"),
-        ("nn/utils.py", "", "says nothing"),
+        ("data/utils.py", "", "says nothing"),
         ("train/_helpers/x.py", "", "says nothing"),
         ("nn/long.py", "\n" * 601, "601 lines"),
     ],

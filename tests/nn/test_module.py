@@ -243,3 +243,86 @@ def test_view_read_without_gradients_first_keeps_its_history():
 def test_functions_of_layers_take_part():
     x = cr.ones(1, 2)
     assert F.relu(x).tolist() == nn.ReLU()(x).tolist()
+
+
+def test_what_stands_at_a_path():
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    assert net.get_parameter("0.weight") is net[0].weight
+    assert net.get_buffer("1.running_mean") is net[1].running_mean
+    assert net.get_submodule("") is net
+    for ask, wrong, nearest in (
+        (net.get_parameter, "0.weights", "0.weight"),
+        (net.get_buffer, "1.running_men", "1.running_mean"),
+        (net.get_submodule, "1.x", "1"),
+    ):
+        with pytest.raises(AttributeError, match=f"has no {wrong}; nearest {nearest}"):
+            ask(wrong)
+
+
+def test_a_wrong_attribute_has_a_nearest_name():
+    with pytest.raises(AttributeError, match="Linear has no weigth; nearest weight"):
+        _ = nn.Linear(2, 2).weigth
+
+
+def test_assign_is_refused():
+    net = nn.Linear(2, 2)
+    with pytest.raises(UsageError, match=r"got assign=True, needs assign=False\. An optimizer"):
+        net.load_state_dict(net.state_dict(), assign=True)
+
+
+def test_hooks_with_keywords_and_in_front():
+    class Scaled(nn.Module):
+        def forward(self, x, scale=1.0):
+            return x * scale
+
+    net, order = Scaled(), []
+    net.register_forward_pre_hook(lambda m, args: order.append("second"))
+    net.register_forward_pre_hook(
+        lambda m, args, kwargs: order.append("first") or (args, {"scale": 3.0}),
+        prepend=True,
+        with_kwargs=True,
+    )
+    net.register_forward_hook(lambda m, args, y: order.append("last"))
+    net.register_forward_hook(
+        lambda m, args, kwargs, y: order.append(kwargs["scale"]), prepend=True, with_kwargs=True
+    )
+    assert net(cr.ones(1), scale=2.0).tolist() == [3]
+    assert order == ["first", "second", 3.0, "last"]
+
+
+def test_a_trained_module_is_copied_with_its_gradients():
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    net[0].register_forward_hook(lambda m, args, y: 2 * y)
+    optimizer = cr.optim.Adam(net.parameters())
+    for _ in range(2):
+        optimizer.zero_grad()
+        (net(cr.randn(4, 2)) ** 2).sum().backward()
+        optimizer.step()
+    twin = copy.deepcopy(net)
+    assert [p.grad.tolist() for p in twin.parameters()] == [
+        p.grad.tolist() for p in net.parameters()
+    ]
+    assert all(p.is_leaf and p.requires_grad for p in twin.parameters())
+    x = cr.randn(4, 2)
+    assert twin(x).tolist() == net(x).tolist()  # the hook too
+    twin.zero_grad()
+    assert net[0].weight.grad is not None
+
+
+def test_shared_parameters_stay_shared_in_copies():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    net[1].weight = net[0].weight
+    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert twin[0].weight is twin[1].weight
+        assert twin[0].weight is not net[0].weight
+
+
+def test_pickles_hold_values_and_flags():
+    net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).double().eval()
+    net[0].weight.requires_grad_(False)
+    twin = pickle.loads(pickle.dumps(net))
+    assert not twin.training and twin[0].weight.dtype is cr.float64
+    assert [p.requires_grad for p in twin.parameters()] == [False, True, True, True]
+    assert list(twin.state_dict()) == list(net.state_dict())
+    x = pickle.loads(pickle.dumps(cr.arange(6).reshape(2, 3)[:, 1:]))
+    assert x.tolist() == [[1, 2], [4, 5]] and x.dtype is cr.int64

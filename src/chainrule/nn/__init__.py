@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.errors import not_found
-from chainrule.nn import functional, init
+from chainrule.nn import functional, init, utils
 from chainrule.nn.activation import (
     CELU,
     ELU,
@@ -37,7 +37,7 @@ from chainrule.nn.activation import (
     Tanhshrink,
     Threshold,
 )
-from chainrule.nn.container import ModuleDict, ModuleList, Sequential
+from chainrule.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from chainrule.nn.conv import Conv1d, Conv2d, Conv3d
 from chainrule.nn.dropout import Dropout, Dropout1d, Dropout2d
 from chainrule.nn.embedding import Embedding
@@ -157,6 +157,8 @@ __all__ = [
     "MultiMarginLoss",
     "NLLLoss",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "PixelShuffle",
     "PixelUnshuffle",
     "PReLU",
@@ -185,6 +187,7 @@ __all__ = [
     "Unflatten",
     "Unfold",
     "Upsample",
+    "utils",
     "ZeroPad1d",
     "ZeroPad2d",
 ]

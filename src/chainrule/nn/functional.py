@@ -5,6 +5,9 @@ Each is written beside its layer, in the file of its theme; here is the list.
 
 from __future__ import annotations
 
+from typing import Any
+
+from chainrule.errors import not_found
 from chainrule.nn.activation import (
     celu,
     elu,
@@ -159,3 +162,7 @@ __all__ = [
     "triplet_margin_loss",
     "unfold",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise not_found("chainrule.nn.functional", name, __all__)

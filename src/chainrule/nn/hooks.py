@@ -7,15 +7,30 @@ from typing import Any
 
 from chainrule.tensor import Tensor
 
-__all__ = ["Handle", "watch_backward"]
+__all__ = ["Handle", "watch_backward", "with_keywords"]
+
+
+class with_keywords:  # noqa: N801  reads as a decorator
+    """A hook that is also given the keyword arguments."""
+
+    def __init__(self, hook: Callable[..., Any]) -> None:
+        self.hook = hook
+
+    def __call__(self, *args: Any) -> Any:
+        return self.hook(*args)
 
 
 class Handle:
     """What a ``register_…_hook`` returns: ``remove()`` takes the hook off again."""
 
-    def __init__(self, hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> None:
+    def __init__(
+        self, hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any], first: bool = False
+    ) -> None:
         self._hooks, self._number = hooks, max(hooks, default=-1) + 1
-        hooks[self._number] = hook
+        before = {} if first else dict(hooks)
+        after = dict(hooks) if first else {}
+        hooks.clear()
+        hooks.update(before | {self._number: hook} | after)
 
     def remove(self) -> None:
         """Take the hook off; a second call does nothing."""

@@ -7,11 +7,18 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from chainrule.dtypes import float32, float64
-from chainrule.errors import ChainruleError, NameNotFoundError, ShapeError, UsageError, message
+from chainrule.errors import (
+    ChainruleError,
+    NameNotFoundError,
+    ShapeError,
+    UsageError,
+    message,
+    not_found,
+)
 from chainrule.nn import states
 from chainrule.nn.calls import calls, locate
 from chainrule.nn.fitting import name_inputs_that_fit
-from chainrule.nn.hooks import Handle, watch_backward
+from chainrule.nn.hooks import Handle, watch_backward, with_keywords
 from chainrule.nn.parameter import Parameter
 from chainrule.storage import recorder
 from chainrule.tensor import Device, Tensor
@@ -111,6 +118,11 @@ class Module:
 
     def _call_hooked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         for hook in tuple(self._pre_hooks.values()):
+            if isinstance(hook, with_keywords):
+                changed = hook(self, args, kwargs)
+                if changed is not None:
+                    args, kwargs = changed
+                continue
             changed = hook(self, args)
             if changed is not None:
                 args = changed if isinstance(changed, tuple) else (changed,)
@@ -120,7 +132,8 @@ class Module:
         else:
             result = self.forward(*args, **kwargs)
         for hook in tuple(self._hooks.values()):
-            changed = hook(self, args, result)
+            told = (args, kwargs) if isinstance(hook, with_keywords) else (args,)
+            changed = hook(self, *told, result)
             if changed is not None:
                 result = changed
         return result
@@ -145,20 +158,34 @@ class Module:
         self.__dict__["_known_paths"] = (Structure.version, paths)
         return paths
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> Handle:
-        """Call ``hook(module, args)`` before ``forward``; what it returns replaces args."""
-        return Handle(self._pre_hooks, hook)
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> Handle:
+        """Call ``hook(module, args)`` before ``forward``; what it returns replaces args.
 
-    def register_forward_hook(self, hook: Callable[..., Any]) -> Handle:
-        """Call ``hook(module, args, output)`` after ``forward``; what it returns is the output."""
-        return Handle(self._hooks, hook)
+        With ``with_kwargs`` it is ``hook(module, args, kwargs)`` and returns both.
+        """
+        called = with_keywords(hook) if with_kwargs else hook
+        return Handle(self._pre_hooks, called, first=prepend)
 
-    def register_full_backward_hook(self, hook: Callable[..., Any]) -> Handle:
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> Handle:
+        """Call ``hook(module, args, output)`` after ``forward``; what it returns is the output.
+
+        With ``with_kwargs`` it is ``hook(module, args, kwargs, output)``.
+        """
+        called = with_keywords(hook) if with_kwargs else hook
+        return Handle(self._hooks, called, first=prepend)
+
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> Handle:
         """Call ``hook(module, grad_input, grad_output)``, two tuples, when a backward passes.
 
         What it returns takes the place of ``grad_input``.
         """
-        return Handle(self._backward_hooks, hook)
+        return Handle(self._backward_hooks, hook, first=prepend)
 
     # ------------------------------------------------------------ attributes
 
@@ -171,7 +198,9 @@ class Module:
             raise _no_init(self, f"self.{name}")
         if found.get("_open") and name in ("weight", "bias"):
             raise NameNotFoundError(states.open_sizes(self, type(self).__name__, f"its {name} is"))
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        if name.startswith("_"):  # asked for by pickle, copy and the like
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        raise not_found(type(self).__name__, name, dir(self) if "_modules" in found else ())
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter):
@@ -249,10 +278,27 @@ class Module:
 
     def get_submodule(self, target: str) -> Module:
         """The module at a path: ``get_submodule("features.0")``; the empty path is this module."""
-        module: Any = self
-        for name in filter(None, target.split(".")):
-            module = getattr(module, name)
-        return module
+        return self._at(target, "_modules", "module") if target else self
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a path: ``get_parameter("fc.weight")``."""
+        return self._at(target, "_parameters", "parameter")
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a path: ``get_buffer("bn.running_mean")``."""
+        return self._at(target, "_buffers", "buffer")
+
+    def _at(self, target: str, registry: str, kind: str) -> Any:
+        path, _, name = target.rpartition(".")
+        owner: Any = self
+        for part in filter(None, path.split(".")):
+            owner = owner._modules.get(part) if owner is not None else None
+        found = None if owner is None else getattr(owner, registry).get(name)
+        if found is None:
+            named = {"_modules": self.named_modules, "_parameters": self.named_parameters}
+            names = [path for path, _ in named.get(registry, self.named_buffers)()]
+            raise not_found(f"{type(self).__name__} ({kind}s)", target, names)
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_known_paths"}
@@ -383,13 +429,21 @@ class Module:
         return OrderedDict((k, v if keep_vars else v.detach()) for k, v in found)
 
     def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> IncompatibleKeys:
         """Take over the values of a ``state_dict``, Chainrule's or PyTorch's: all of them or none.
+
+        Values are copied into the parameters that are there: ``assign=True``, which would replace
+        them behind the back of an optimizer, is refused.
 
         Raises ``CheckpointError`` with a table of missing, unexpected and reshaped names; with
         ``strict=False`` for reshaped ones only.
         """
+        if assign:
+            why = "An optimizer would go on with the old parameters"
+            remedy = "Without it values are copied; .to(dtype) first changes the type"
+            got, needs = "assign=True", "assign=False"
+            raise UsageError(message("load_state_dict", got, needs, why=why, remedy=remedy))
         states.refuse_unseen(self, Module)
         return IncompatibleKeys(*states.load(self, state_dict, strict))
 
