@@ -16,6 +16,7 @@ from chainrule.train.checkpoint import (
     save_checkpoint,
 )
 from chainrule.train.history import History
+from chainrule.train.lr_range import LRRange, lr_range_test
 from chainrule.train.metrics import (
     ConfusionMatrix,
     Metric,
@@ -40,6 +41,8 @@ __all__ = [
     "CSVLogger",
     "LearningRateMonitor",
     "TensorBoard",
+    "LRRange",
+    "lr_range_test",
     "Progress",
     "Metric",
     "accuracy",
