@@ -15,7 +15,7 @@ import numpy as np
 from chainrule.creation import eye, rand, randn
 from chainrule.creation import zeros as zeros_of
 from chainrule.dtypes import DType, float64
-from chainrule.errors import ShapeError, UsageError, message
+from chainrule.errors import ShapeError, UsageError, message, not_found
 from chainrule.graph import type_text
 from chainrule.nn.parameter import Parameter
 from chainrule.ops.linear import orthonormal
@@ -227,3 +227,7 @@ def constant_parameter(shape: tuple[int, ...], value: float, dtype: DType) -> Pa
     """A new parameter with one number everywhere."""
     made = zeros_of(shape, dtype=dtype)
     return Parameter(made + value if value else made)
+
+
+def __getattr__(name: str) -> Any:
+    raise not_found("chainrule.nn.init", name, __all__)
