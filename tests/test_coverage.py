@@ -68,11 +68,13 @@ def verbs():
 
 def objects_of(verb):
     """The names that a verb takes as its first word."""
+    from chainrule.cli.cost import COMPARISONS
     from chainrule.inspect import PRESETS
     from chainrule.models import MODELS
     from chainrule.systems import SYSTEMS
 
-    return {"train": SYSTEMS, "explain": PRESETS}.get(verb, {*MODELS, *SYSTEMS, "ops", "last"})
+    own = {"train": SYSTEMS, "explain": PRESETS, "cost": {*COMPARISONS, *MODELS, *SYSTEMS}}
+    return own.get(verb, {*PRESETS, *MODELS, *SYSTEMS, "last", "ops"})
 
 
 def exists(name):

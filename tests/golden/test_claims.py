@@ -4,6 +4,7 @@ Claims about training are tested on small networks with fixed seeds: that the ef
 goes in the direction that is claimed, not how large it is.
 """
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -257,6 +258,24 @@ def test_f14_relu_in_place_has_the_same_gradients():
         return leaf.grad.tolist()
 
     assert gradients(True) == gradients(False)
+
+
+def test_f14b_and_holds_one_array_fewer():
+    w = cr.eye(500).requires_grad_()
+
+    def held(inplace):
+        x = cr.ones(500, 500)
+        cr.synchronize()
+        tracemalloc.start()
+        z = x @ w
+        loss = F.relu(z, inplace=inplace).square().sum()
+        loss.item()
+        now, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return now, z, loss  # which are still there
+
+    saved = held(False)[0] - held(True)[0]
+    assert saved == pytest.approx(500 * 500 * 4, rel=0.02)
 
 
 def test_f15_error_signals_of_data_stay_per_sample_those_of_parameters_are_summed():
