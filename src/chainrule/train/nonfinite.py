@@ -1,9 +1,10 @@
 """A training that meets a number that is not finite: back, the step again, and where it arose.
 
 Before each step the arrays of parameters, buffers and optimizer are held, which copies nothing.
-After it the loss, the gradients and the new parameters are looked at.  If one is not finite, all
-returns to what is held, the random streams too, and the step is repeated with every value watched:
-the same bits, so the same NaN.  Then all returns once more, and the training ends.
+When the step's program has run, its loss and the new parameters are looked at, before anybody else
+sees them: a gradient that is not finite makes a parameter that is not.  Then all returns to what is
+held, the random streams too, and the step is repeated with every value watched: the same bits, so
+the same NaN.  All returns once more, and the training ends.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from chainrule import random
 from chainrule.anomaly import Watch, detect_anomaly
 from chainrule.errors import NonFiniteError, message
 from chainrule.recording import no_grad
+from chainrule.storage import Hold
 from chainrule.tape import record
 from chainrule.tensor import Tensor
 from chainrule.train.batches import samples_of
@@ -56,11 +58,9 @@ def guarded(trainer: Trainer, inputs: Any, targets: Any) -> tuple[Tensor, Tensor
 
 
 def _written(trainer: Trainer) -> Iterator[np.ndarray]:
-    """What a step has made: gradients and parameters, computed."""
+    """What a step has written: the parameters, computed."""
     for group in trainer.optimizer.param_groups:
         for p in group["params"]:
-            if p.grad is not None:
-                yield p.grad._value()
             yield p._storage.node.result()
 
 
@@ -74,7 +74,7 @@ def _repeated(trainer: Trainer, inputs: Any, targets: Any) -> list[Any]:
     """The step again; the nodes of its loss, or of what else is not finite."""
     loss, _ = trainer.step(inputs, targets)
     if not np.isfinite(loss.item()):
-        return [trainer.loss_node]
+        return [loss._node]
     groups = trainer.optimizer.param_groups
     listed = [p for group in groups for p in group["params"]]
     grads = [p.grad._node for p in listed if p.grad is not None and not _finite(p.grad._value())]
@@ -87,22 +87,21 @@ class _Held:
     def __init__(self, trainer: Trainer) -> None:
         self.trainer, self.streams = trainer, random.get_state()
         model, optimizer = trainer.model, trainer.optimizer
-        with no_grad():
-            self.tensors = [(x, _frozen(x)) for x in (*model.parameters(), *model.buffers())]
-            self.state = {
-                p: {name: _frozen(value) for name, value in state.items()}
-                for p, state in optimizer.state.items()
-            }
+        self.tensors = [(x, _held(x)) for x in (*model.parameters(), *model.buffers())]
+        self.state = {
+            p: {name: _held(value) for name, value in state.items()}
+            for p, state in optimizer.state.items()
+        }
         self.groups = [dict(group) for group in optimizer.param_groups]
 
     def put_back(self) -> None:
         """Return to them."""
         with no_grad():
             for x, before in self.tensors:
-                x.copy_(before)
+                x.copy_(_returned(before))
         optimizer = self.trainer.optimizer
         optimizer.state = {
-            p: {name: _frozen(value) for name, value in state.items()}
+            p: {name: _returned(value) for name, value in state.items()}
             for p, state in self.state.items()
         }
         for group, before in zip(optimizer.param_groups, self.groups, strict=True):
@@ -111,9 +110,16 @@ class _Held:
         random.set_state(self.streams)
 
 
-def _frozen(value: Any) -> Any:
-    """A tensor of its own on the same numbers: later writes to ``value`` do not reach it."""
-    return Tensor._of(value.detach()._node) if isinstance(value, Tensor) else value
+def _held(value: Any) -> Any:
+    """The numbers of a tensor, which later writes do not reach."""
+    if not isinstance(value, Tensor):
+        return value
+    return Hold(value.detach()._node if value._path else value._storage.node)
+
+
+def _returned(value: Any) -> Any:
+    """A tensor on numbers that were held."""
+    return Tensor._of(value.node) if isinstance(value, Hold) else value
 
 
 def _error(trainer: Trainer, finding: Any, inputs: Any) -> NonFiniteError:

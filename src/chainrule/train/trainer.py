@@ -99,7 +99,7 @@ class Trainer:
             if given not in known:
                 raise UsageError(message("Trainer", f"{name}={given!r}", " or ".join(known)))
         self.stop = self.evaluating = False
-        self.last_loss, self.loss_node = float("nan"), None  # of the latest step
+        self.last_loss = float("nan")  # of the latest step
         self.history, self.place, self._listening = History(), _Place(), list(callbacks)
         self._figures = Figures(self.metrics)
 
@@ -195,9 +195,6 @@ class Trainer:
         self.optimizer.zero_grad()
         outputs = self.model(inputs)
         loss = self.loss(outputs, targets)
-        self.loss_node = loss._node
-        if self.nan == "stop" and not np.isfinite(loss.item()):
-            return loss.detach(), outputs.detach()  # before any parameter is written
         loss.backward()
         if self.clip is not None:
             self.clip(self.model.parameters())
