@@ -11,7 +11,7 @@ from scipy import signal
 import chainrule as cr
 import chainrule.nn.functional as F
 from chainrule import nn
-from chainrule.errors import UsageError
+from chainrule.errors import CheckpointError, UsageError
 
 ODD = st.sampled_from([1, 3])
 ANY = st.integers(1, 4)
@@ -71,3 +71,15 @@ def test_the_mode_is_kept_by_copies():
     x = cr.randn(1, 1, 8)
     assert copy.deepcopy(layer)(x).tolist() == layer(x).tolist()
     assert copy.deepcopy(layer).mode == "convolution"
+
+
+def test_the_mode_is_told_by_the_state_dict_and_by_files(tmp_path):
+    flipped, plain = nn.Conv1d(1, 1, 3, mode="convolution"), nn.Conv1d(1, 1, 3)
+    assert list(flipped.state_dict()) == ["weight", "bias", "flipped"]
+    cr.save(flipped.state_dict(), tmp_path / "layer.safetensors")
+    state = cr.load(tmp_path / "layer.safetensors")
+    nn.Conv1d(1, 1, 3, mode="convolution").load_state_dict(state)
+    with pytest.raises(CheckpointError, match=r"unexpected +flipped"):
+        plain.load_state_dict(state)
+    with pytest.raises(CheckpointError, match=r"missing +flipped"):
+        flipped.load_state_dict(plain.state_dict())

@@ -118,6 +118,15 @@ def test_embedding_out_of_range():
         nn.Embedding(7, 2)(cr.tensor([0.0]))
 
 
+def test_embedding_of_given_rows():
+    rows = cr.tensor([[1.0, 2.0], [3.0, 4.0]])
+    layer = nn.Embedding.from_pretrained(rows)
+    assert layer(cr.tensor([1])).tolist() == [[3, 4]] and not layer.weight.requires_grad
+    assert nn.Embedding.from_pretrained(rows, freeze=False).weight.requires_grad
+    with pytest.raises(ShapeError, match=r"got f32\[2\], needs f\[V,D\]"):
+        nn.Embedding.from_pretrained(rows[0])
+
+
 def test_one_hot():
     assert F.one_hot(cr.tensor([1, 0])).tolist() == [[0, 1], [1, 0]]
     with pytest.raises(IndexRangeError):

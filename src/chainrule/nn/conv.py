@@ -16,7 +16,7 @@ from chainrule.nn.sizes import Size, Sized, tuple_of
 from chainrule.ops import elementwise, movement
 from chainrule.ops.conv import conv
 from chainrule.storage import recorder
-from chainrule.tensor import Tensor
+from chainrule.tensor import Tensor, tensor
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "conv1d", "conv2d", "conv3d"]
 
@@ -162,6 +162,8 @@ class _Conv(Sized):
         self.padding = padding if named else tuple_of(padding, rank, "padding", name)
         self.dilation = tuple_of(dilation, rank, "dilation", name)
         self.padding_mode, self.mode = padding_mode, mode
+        if mode == "convolution":  # saved with the weights, which mean another function without it
+            self.register_buffer("flipped", tensor(True))
         if isinstance(self.padding, str):
             if self.padding == "full":
                 raise UsageError(message(name, "padding='full'", "'same', 'valid' or numbers"))
@@ -235,6 +237,7 @@ class Conv2d(_Conv):
     """``conv2d`` with weight f[K,C/groups,F,G] and bias f[K]      x: f[N,C,H,W] -> y: f[N,K,P,Q]
 
     Both start in U(-a, a) with a = 1/√fan-in.  ``in_channels=None`` is inferred at the first call.
+    ``mode="convolution"`` adds a buffer ``flipped``, so that a file tells it.
     ``padding_mode`` is "zeros", "reflect", "replicate" or "circular".  Raises ``ShapeError`` for
     wrong channels and for a kernel larger than the input.
 

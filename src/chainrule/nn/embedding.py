@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.creation import randn
 from chainrule.dtypes import dtype_of, float32, int64
-from chainrule.errors import DtypeError, UsageError, message
+from chainrule.errors import DtypeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public
 from chainrule.nn.module import Module
@@ -93,6 +93,19 @@ class Embedding(Module):
         if self.padding_idx is not None:
             start[self.padding_idx] = 0
         self.weight = Parameter(start)
+
+    @classmethod
+    def from_pretrained(
+        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
+    ) -> Embedding:
+        """A layer with these rows f[V,D], which learn only with ``freeze=False``."""
+        if embeddings.ndim != 2:
+            got = type_text(embeddings.shape, embeddings.dtype)
+            raise ShapeError(message("Embedding", got, "f[V,D]"))
+        count, size = embeddings.shape
+        layer = cls(count, size, padding_idx, dtype=embeddings.dtype)
+        layer.weight = Parameter(embeddings, requires_grad=not freeze)
+        return layer
 
     def forward(self, input: Tensor) -> Tensor:
         """weight[x]"""
