@@ -97,6 +97,16 @@ def test_far_out_values_and_slopes_are_finite(function):
     assert np.isfinite(y.numpy()).all() and np.isfinite(x.grad.numpy()).all()
 
 
+def test_log_sigmoid_at_0_and_far_out():
+    """Its slope at 0 is ½, which a formula of |x| would lose; near 0 it keeps its digits."""
+    x = variable([0.0, 30.0, -30.0, -700.0])
+    y = F.logsigmoid(x)
+    y.sum().backward()
+    wanted = [-np.log(2), -np.exp(-30), -30 - np.exp(-30), -700]
+    np.testing.assert_allclose(y.numpy(), wanted, rtol=1e-12)
+    np.testing.assert_allclose(x.grad.numpy(), 1 / (1 + np.exp(x.detach().numpy())), rtol=1e-12)
+
+
 def test_prelu_learns_its_slope():
     layer = nn.PReLU(2, init=0.5)
     x = cr.tensor([[-1.0, -2.0], [3.0, -4.0]])

@@ -64,6 +64,15 @@ def test_the_logistic_loss_does_not_overflow():
     assert x.grad.tolist() == [1, -1]
 
 
+@pytest.mark.parametrize("dtype", [cr.float32, cr.float64])
+def test_a_tiny_loss_keeps_its_digits(dtype):
+    x = cr.tensor([25.0, 40.0], dtype=dtype)
+    wanted = pytest.approx(np.exp([-25.0, -40.0]).tolist(), rel=1e-6)
+    assert F.soft_margin_loss(x, cr.ones(2), reduction="none").tolist() == wanted
+    one = cr.ones(2, dtype=dtype)
+    assert F.binary_cross_entropy_with_logits(x, one, reduction="none").tolist() == wanted
+
+
 @pytest.mark.parametrize("loss", [F.hinge_loss, F.soft_margin_loss, F.hinge_embedding_loss])
 def test_labels_of_0_and_1_where_signs_are_needed(loss):
     words = r"got 0 at index \[1\], needs -1 or 1 .*2 \* t - 1 makes them of 0 and 1"

@@ -46,7 +46,7 @@ def torch_functional():
 ACTIVATIONS = {
     "selu": {}, "celu": {"alpha": 0.5}, "mish": {}, "softsign": {}, "softmin": {"dim": -1},
     "hardshrink": {"lambd": 0.8}, "softshrink": {"lambd": 0.8}, "tanhshrink": {},
-    "threshold": {"threshold": 0.1, "value": 20.0}, "glu": {"dim": 0},
+    "threshold": {"threshold": 0.1, "value": 20.0}, "glu": {"dim": 0}, "logsigmoid": {},
 }  # fmt: skip
 AT_KINKS = [0.0, -0.0, 0.5, -0.5, 0.1, 1.0, -1.0, 30.0, 800.0, -800.0]
 

@@ -164,8 +164,17 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 @public
 def logsigmoid(input: Tensor) -> Tensor:
-    """y = ln σ(x) = min(x, 0) - ln(1 + e^(-|x|))"""
-    return -(-input).relu() - (-input.abs()).exp().log1p()
+    """y = ln σ(x) = -ln(1 + e⁻ˣ)"""
+    return -minus_log_sigmoid(input)
+
+
+def minus_log_sigmoid(x: Tensor) -> Tensor:
+    """-ln σ(x) = ln(1 + e⁻ˣ) to full precision, with the derivative -σ(-x) everywhere.
+
+    Not |x| and relu(-x), which have no slope at 0; above 40 it is -x in float64 too.
+    """
+    large = x < -40
+    return choose(large, -x, choose(large, 0, -x).exp().log1p())
 
 
 @public

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chainrule.nn.activation import minus_log_sigmoid
 from chainrule.nn.calls import public
 from chainrule.nn.loss import Loss, WeightedLoss, reduced, same_shapes
 from chainrule.operators import choose
@@ -63,7 +64,7 @@ def binary_cross_entropy_with_logits(
     """
     same_shapes(input, target, "binary_cross_entropy_with_logits")
     target = probability(target, role="target")
-    tail = _softplus_of_minus(input)
+    tail = minus_log_sigmoid(input)
     if pos_weight is None:
         loss = (1 - target) * input + tail
     else:
@@ -71,12 +72,6 @@ def binary_cross_entropy_with_logits(
     if weight is not None:
         loss = loss * weight
     return reduced(loss, reduction, "binary_cross_entropy_with_logits")
-
-
-def _softplus_of_minus(x: Tensor) -> Tensor:
-    """ln(1 + e⁻ˣ) as the logsumexp of 0 and -x: stable, with the derivative -σ(-x) everywhere."""
-    both = x._join([x.number(0).expand((1, *x.shape)), -x.unsqueeze(0)], 0)
-    return both.logsumexp(0)
 
 
 # ---------------------------------------------------------------- -1 or 1
@@ -101,7 +96,7 @@ def soft_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> 
     It equals ``binary_cross_entropy_with_logits`` of the targets (t + 1) / 2.
     """
     same_shapes(input, target, "soft_margin_loss")
-    loss = _softplus_of_minus(_signs(input, target) * input)
+    loss = minus_log_sigmoid(_signs(input, target) * input)
     return reduced(loss, reduction, "soft_margin_loss")
 
 
