@@ -12,6 +12,8 @@ from chainrule.systems.classification import (
 )
 from chainrule.systems.counts import JACOBIAN_ORDER, WHY_BACKPROP
 from chainrule.systems.filtering import FILTERS
+from chainrule.systems.inpainting import INPAINT_MLP
+from chainrule.systems.perceptrons import MLP_BINARY, MLP_REGRESSION
 from chainrule.systems.system import Figure, Parts, Recipe, Report, System
 from chainrule.systems.xor import XOR, XOR_2_2_1
 
@@ -29,8 +31,11 @@ SYSTEMS: dict[str, System] = {
     "jacobian-order": JACOBIAN_ORDER,
     "filters": FILTERS,
     "softmax-regression": SOFTMAX_REGRESSION,
+    "mlp-binary": MLP_BINARY,
+    "mlp-regression": MLP_REGRESSION,
     "mlp": MLP,
     "lenet": LENET,
     "lenet-1998": LENET_1998,
     "lenet-lecture": LENET_LECTURE,
+    "inpaint-mlp": INPAINT_MLP,
 }
