@@ -24,8 +24,8 @@ __all__ = ["Notices"]
 SAMPLINGS = 32  # about so many steps are looked at
 FEWEST = 4  # samplings before anything is said about gradients and units
 FEWEST_SAMPLES = 64  # that a unit must have been 0 for
-FIRST = 5  # steps whose mean loss is that of the beginning
-MANY_STEPS = 100  # after which a loss should have fallen; or in five epochs of at least 20 steps
+FIRST = 8  # steps whose mean loss is that of the beginning
+MANY_STEPS = 100  # after which a loss should have fallen; or in four epochs of 32
 FALL = 0.01  # the part of the first loss that it must fall by
 GAP = 0.10  # of accuracy, between training and validation data
 
@@ -84,11 +84,12 @@ class Notices(Callback):
     # ------------------------------------------------------------ what it says
 
     def _loss(self, history: History) -> str:
-        if self.steps < MANY_STEPS and (self.steps < 4 * FIRST or len(history) < FIRST):
+        if self.steps < MANY_STEPS and (self.steps < 4 * FIRST or len(history) < FEWEST):
             return ""  # too short to say
         begin, end = float(np.mean(self.first)), float(np.mean(self.latest))
         epoch, best = history.best("loss")
-        if min(best, end) < begin - FALL * abs(begin):
+        by_chance = min(4 * float(np.std(self.first)) / FIRST**0.5, 0.2 * abs(begin))
+        if min(best, end) < begin - max(FALL * abs(begin), by_chance):
             return ""
         steps = f"mean of the first {len(self.first)} steps {begin:.4g}"
         return f"the loss never fell: {steps}, of the best epoch ({epoch}) {best:.4g}"
