@@ -62,7 +62,7 @@ MAY_IMPORT = {
     "data": [*TENSOR, "data"],
     "train": [*TRAINING, "inspect"],
     "systems": SYSTEMS,
-    "inspect": [*NETWORKS, "inspect", "run", "compile", "models"],
+    "inspect": [*NETWORKS, "inspect", "run", "compile", "models", "optim"],
     "io": [*NETWORKS, "io", "optim"],
 }
 # What the handle of tensor.py is made of obeys tensor's rule.

@@ -18,7 +18,19 @@ from typing import Annotated, Any
 import typer
 
 from chainrule import __version__
-from chainrule.cli import cost, data, doctor, draw, explain, gradcheck, predict, run, summary, train
+from chainrule.cli import (
+    cost,
+    data,
+    doctor,
+    draw,
+    explain,
+    gradcheck,
+    plot,
+    predict,
+    run,
+    summary,
+    train,
+)
 from chainrule.cli.output import can_print_blocks, command, say, say_json
 from chainrule.errors import ChainruleError, UsageError
 
@@ -35,7 +47,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for verb in (train, predict, explain, draw, summary, cost, gradcheck, run, data, doctor):
+for verb in (train, predict, explain, draw, summary, cost, plot, gradcheck, run, data, doctor):
     name, settings = verb.__name__.rpartition(".")[2], getattr(verb, "SETTINGS", None)
     app.command(name, help=verb.HELP, context_settings=settings)(verb.run)
 
