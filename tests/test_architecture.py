@@ -23,6 +23,7 @@ TENSOR = [
     "operands",
     "path",
     "handle",
+    "exchange",
     "operators",
     "order",
     "places",

@@ -9,8 +9,10 @@ from typing import Any
 
 from chainrule.anomaly import detect_anomaly, set_detect_anomaly
 from chainrule.backprop import grad
+from chainrule.creation import cat, zeros_like
 from chainrule.dtypes import DType
-from chainrule.errors import GradientError, message
+from chainrule.errors import GradientError, message, not_found
+from chainrule.ops import movement
 from chainrule.ops.op import Op
 from chainrule.recording import no_grad
 from chainrule.storage import recorder
@@ -26,10 +28,15 @@ class Context:
         self.saved_tensors: tuple[Tensor, ...] = ()
         self.needs_input_grad: tuple[bool, ...] = ()
         self.is_tensor: tuple[bool, ...] = ()  # of the arguments of forward
+        self.without_history: tuple[Tensor, ...] = ()
 
     def save_for_backward(self, *tensors: Tensor) -> None:
         """Keep tensors for ``backward``, as ``saved_tensors``."""
         self.saved_tensors = tensors
+
+    def mark_non_differentiable(self, *outputs: Tensor) -> None:
+        """Outputs that no error signal comes back from."""
+        self.without_history = outputs
 
 
 class Custom(Op):
@@ -76,7 +83,9 @@ class Function:
     """An operation with its own forward and backward.
 
     ``forward(ctx, *args)`` is recorded without history; ``backward(ctx, y_bar)`` returns one error
-    signal (or ``None``) for each argument of forward.
+    signal (or ``None``) for each argument of forward.  If forward returns several tensors, backward
+    gets an error signal for each, zeros for those that nobody used.  ``setup_context(ctx, inputs,
+    output)`` may take over what forward does with ``ctx``; then it is ``forward(*args)``.
 
     >>> import chainrule as cr
     >>> class Cube(Function):
@@ -107,17 +116,59 @@ class Function:
             message("Function", "no backward", "a static method backward(ctx, y_bar)")
         )
 
+    setup_context: Any = None
+
     @classmethod
-    def apply(cls, *args: Any) -> Tensor:
-        """Call the operation; its result can be differentiated by its own backward."""
+    def apply(cls, *args: Any) -> Any:
+        """Call the operation; its results can be differentiated by its own backward."""
         context = Context()
         context.is_tensor = tuple(isinstance(x, Tensor) for x in args)
         context.needs_input_grad = tuple(isinstance(x, Tensor) and x.requires_grad for x in args)
         with no_grad():
-            result = cls.forward(context, *args)
-        if not isinstance(result, Tensor):
-            got = f"{type(result).__name__} from forward"
-            raise GradientError(message(cls.__name__, got, "one tensor"))
-        op = Custom(cls.__name__, context, cls.backward)
+            if cls.setup_context is None:
+                result = cls.forward(context, *args)
+            else:
+                result = cls.forward(*args)
+                cls.setup_context(context, args, result)
         nodes = tuple(x._node for x in args if isinstance(x, Tensor))
-        return Tensor._of(recorder().record(op, (*nodes, result._node), {}))
+        if isinstance(result, Tensor):
+            if any(result is y for y in context.without_history):
+                return result.detach()
+            op = Custom(cls.__name__, context, cls.backward)
+            return Tensor._of(recorder().record(op, (*nodes, result._node), {}))
+        if not isinstance(result, (tuple, list)) or not any(isinstance(y, Tensor) for y in result):
+            got, needs = f"{type(result).__name__} from forward", "one tensor, or a tuple of them"
+            raise GradientError(message(cls.__name__, got, needs))
+        return _several(cls, context, nodes, result)
+
+
+def _several(cls: Any, context: Context, nodes: tuple[Any, ...], results: Any) -> tuple[Any, ...]:
+    """Several results: one node holds the numbers of all, so that backward is called once."""
+    told = {id(y) for y in context.without_history}
+    tracked = [
+        place
+        for place, y in enumerate(results)
+        if isinstance(y, Tensor) and y.is_floating_point() and id(y) not in told
+    ]
+    parts = [results[place] for place in tracked]
+    if not parts or not any(context.needs_input_grad):
+        return tuple(y.detach() if isinstance(y, Tensor) else y for y in results)
+    sizes = [y.numel() for y in parts]
+
+    def backward(context: Context, together: Tensor) -> Any:
+        bars: list[Any] = [zeros_like(y) if isinstance(y, Tensor) else None for y in results]
+        for place, y, bar in zip(tracked, parts, together.split(sizes), strict=True):
+            bars[place] = bar.reshape(y.shape).to(y.dtype)
+        return cls.backward(context, *bars)
+
+    with no_grad():
+        together = cat([y.reshape(-1) for y in parts])
+    node = recorder().record(Custom(cls.__name__, context, backward), (*nodes, together._node), {})
+    outputs = [y.detach() if isinstance(y, Tensor) else y for y in results]
+    for place, y, part in zip(tracked, parts, Tensor._of(node).split(sizes), strict=True):
+        outputs[place] = movement.reshape(part, shape=y.shape).to(y.dtype)
+    return tuple(outputs)
+
+
+def __getattr__(name: str) -> Any:
+    raise not_found("chainrule.autograd", name, __all__)

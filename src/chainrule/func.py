@@ -12,7 +12,7 @@ from typing import Any
 
 from chainrule import backprop
 from chainrule.creation import stack, zeros_like
-from chainrule.errors import ShapeError, message
+from chainrule.errors import ShapeError, message, not_found
 from chainrule.graph import type_text
 from chainrule.recording import enable_grad, is_grad_enabled
 from chainrule.tensor import Tensor
@@ -181,3 +181,7 @@ def _unit(x: Tensor, index: int) -> Tensor:
     unit = zeros_like(x).reshape(prod(x.shape))
     unit[index] = 1
     return unit.reshape(x.shape)
+
+
+def __getattr__(name: str) -> Any:
+    raise not_found("chainrule.func", name, __all__)

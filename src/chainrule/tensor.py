@@ -19,10 +19,11 @@ from chainrule.dtypes import DType, bool_, dtype_of, float32, float64, int32, in
 from chainrule.errors import (
     DtypeError,
     GradientError,
-    ReadOnlyError,
     ShapeError,
     message,
+    not_found,
 )
+from chainrule.exchange import Snapshot, called_by_numpy
 from chainrule.graph import type_text
 from chainrule.operands import number_node
 from chainrule.ops import elementwise, leaf
@@ -33,33 +34,6 @@ from chainrule.storage import FAILED, Recorded, Storage, recorder
 from chainrule.views import Views
 
 __all__ = ["Tensor", "tensor"]
-
-
-class Snapshot(np.ndarray):
-    """What ``.numpy()`` returns: a read-only look at a value. NumPy returns plain arrays of it."""
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        if not self.flags.writeable:
-            raise ReadOnlyError(
-                message(
-                    "numpy()",
-                    "a write to a read-only snapshot",
-                    "an array of your own",
-                    remedy="t.numpy().copy() makes one; t[...] = value writes to the tensor",
-                )
-            )
-        super().__setitem__(key, value)
-
-    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
-        if out is not None and any(type(o) is Snapshot and not o.flags.writeable for o in out):
-            out[0].view(Snapshot)[...] = 0  # raises the one error
-        plain = [x.view(np.ndarray) if isinstance(x, Snapshot) else x for x in inputs]
-        if out is not None:
-            kwargs["out"] = tuple(o.view(np.ndarray) if isinstance(o, Snapshot) else o for o in out)
-        return getattr(ufunc, method)(*plain, **kwargs)
-
-    def __reduce__(self):
-        return np.array(self).__reduce__()
 
 
 class Tensor(Places, Views):
@@ -76,7 +50,15 @@ class Tensor(Places, Views):
 
     __slots__ = ()
 
-    __array_ufunc__ = None  # array + tensor is a tensor
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """array + tensor is a tensor; NumPy's other functions would lose the history."""
+        return called_by_numpy(self, ufunc, method, inputs, options)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # asked for by notebooks, pickle and the like
+            raise AttributeError(f"Tensor has no {name}")
+        raise not_found("Tensor", name, dir(type(self)))
+
     __hash__ = object.__hash__  # type: ignore[assignment]  since == compares elements
 
     _send_back: ClassVar[Callable[..., None]]  # filled by backprop.py
