@@ -23,7 +23,7 @@ from sphinx.util.inspect import signature, stringify_signature
 from sphinx.util.nodes import nested_parse_with_titles
 
 INHERITED = {"Tensor"}  # one class in several files: its bases are not for users
-UNSAID = {"forward", "extra_repr"}  # what every layer has, said once for Module
+UNSAID = {"forward", "extra_repr", "function"}  # what every layer has, said once for Module
 SAID_BY = {"Module", "Function"}
 
 
@@ -45,6 +45,8 @@ class Public(SphinxDirective):
             if isinstance(thing, ModuleType) or not self._wanted(thing):
                 continue
             groups.setdefault(_home(thing, module), []).append(name)
+        if "only" not in self.options:
+            yield _loaded_later(module)
         for home, names in groups.items():
             heading = title(importlib.import_module(home).__doc__)
             if len(groups) > 1:
@@ -54,6 +56,18 @@ class Public(SphinxDirective):
     def _wanted(self, thing: object) -> bool:
         exception = isinstance(thing, type) and issubclass(thing, Exception)
         return exception if "only" in self.options else not exception
+
+
+def _loaded_later(module: ModuleType) -> str:
+    """The names that stand at the top level too, but are described in their own rooms."""
+    rooms: dict[str, list[str]] = {}
+    for name, room in getattr(module, "_LATER", {}).items():
+        if room != f"{module.__name__}.{name}":
+            rooms.setdefault(room, []).append(f"``{name}``")
+    if not rooms:
+        return ""
+    lists = (f"{', '.join(names)} of ``{room}``" for room, names in rooms.items())
+    return f"At this level too, loaded when they are asked for: {'; '.join(lists)}."
 
 
 class Verbs(SphinxDirective):
