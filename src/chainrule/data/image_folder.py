@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import threading
 import warnings
 from collections.abc import Sequence
@@ -24,6 +25,9 @@ __all__ = ["ImageFolder", "read_picture"]
 ENDINGS = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
 WITH_ORIENTATION = {"JPEG", "MPO", "TIFF", "WEBP"}  # cameras' formats
 
+PIXELS_OF_A_BYTE = 4096  # no format that people use packs more; a damaged header claims any size
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong is raised, not printed
 _opening = threading.Lock()  # what warnings are shown is one setting for all threads
 
 
@@ -41,8 +45,10 @@ def read_picture(source: str | PathLike[str] | bytes, channels: int = 3) -> np.n
         with _opening, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is odd; what is wrong is raised below
             image: Any = Image.open(io.BytesIO(content), formats=FORMATS)
-            if image.width * image.height > MOST_PIXELS:
-                raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
+            most = min(MOST_PIXELS, 1_000_000 + PIXELS_OF_A_BYTE * len(content))
+            if image.width * image.height > most:
+                size = f"{image.width} x {image.height} pixels in {len(content):,} bytes"
+                raise Image.DecompressionBombError(size)
             if image.format in WITH_ORIENTATION:
                 image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I"):  # 16 bits of grey
