@@ -146,6 +146,33 @@ def test_nested_schedules_begin_at_their_own_beginning():
     assert rates(ALL["nested"](sgd()), 11) == pytest.approx(wanted)
 
 
+def test_chained_schedules_that_come_second_begin_with_all_their_factors():
+    optimizer = sgd()
+    chain = lr.ChainedScheduler(
+        [lr.ConstantLR(optimizer, 0.5, 2), lr.ExponentialLR(optimizer, 0.9)]
+    )
+    schedule = lr.SequentialLR(optimizer, [lr.StepLR(optimizer, 1), chain], [2])
+    wanted = [1, 0.1, 0.5, 0.5 * 0.9, 0.9**2, 0.9**3]
+    assert rates(schedule, 6) == pytest.approx([0.3 * factor for factor in wanted])
+
+
+@pytest.mark.parametrize("name", [name for name in CLOSED if name != "product"])
+def test_an_epoch_is_gone_to_by_the_closed_form(name):
+    make, closed = CLOSED[name]
+    schedule = make(sgd())
+    for epoch in (7, 3, 33, 0):
+        schedule.step(epoch)
+        assert schedule.get_last_lr()[0] == pytest.approx(0.3 * closed(epoch), rel=1e-12)
+    schedule.step()
+    assert schedule.get_last_lr()[0] == pytest.approx(0.3 * closed(1), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["product", "chained", "in turn"])
+def test_an_epoch_that_cannot_be_gone_to(name):
+    with pytest.raises(UsageError, match=r"got epoch=7, needs step\(\), one epoch at a time"):
+        ALL[name](sgd()).step(7)
+
+
 def test_several_schedules_share_the_initial_rate():
     optimizer = sgd()
     lr.ConstantLR(optimizer, 0.5)

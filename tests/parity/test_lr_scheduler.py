@@ -163,6 +163,23 @@ def test_fractions_of_an_epoch():
         advance(optimizers, schedules, 20)
 
 
+STEPPED = [case for case in SCHEDULES if case[0] not in ("MultiplicativeLR", "OneCycleLR")]
+
+
+@pytest.mark.parametrize(("name", "options"), STEPPED, ids=[case[0] for case in STEPPED])
+def test_step_to_an_epoch(name, options):
+    optimizers = both()
+    schedules = [
+        getattr(module, name)(optimizer, **options)
+        for module, optimizer in zip(modules(), optimizers, strict=True)
+    ]
+    for epoch in (4, 17, 2):
+        for schedule in schedules:
+            schedule.step(epoch)
+        same(*optimizers)
+    advance(optimizers, schedules, 20)
+
+
 def chained(module, optimizer):
     return module.ChainedScheduler(
         [

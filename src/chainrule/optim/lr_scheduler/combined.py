@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chainrule.errors import CheckpointError, UsageError, message
 from chainrule.optim.lr_scheduler.plateau import ReduceLROnPlateau
-from chainrule.optim.lr_scheduler.schedule import LRScheduler
+from chainrule.optim.lr_scheduler.schedule import LRScheduler, require
 from chainrule.optim.optimizer import Optimizer
 
 __all__ = ["ChainedScheduler", "SequentialLR"]
@@ -70,8 +70,9 @@ class ChainedScheduler(_Combined):
     ) -> None:
         self._take(schedulers, optimizer)
 
-    def step(self) -> None:
+    def step(self, epoch: int | None = None) -> None:
         """The next epoch of all."""
+        require(epoch is None, self, f"epoch={epoch}", "step(), one epoch at a time")
         for schedule in self._schedulers:
             schedule.step()
 
@@ -79,9 +80,12 @@ class ChainedScheduler(_Combined):
         for schedule in self._schedulers:
             schedule._begin()
 
-    def _restart(self) -> None:
-        for schedule in self._schedulers:
-            schedule._restart()
+    def _go_to(self, epoch: int) -> None:  # 0: all begin again, each on what the last one left
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"]
+        for schedule in _simple(self._schedulers):
+            schedule.last_epoch = epoch - 1
+        self._begin()
 
 
 class SequentialLR(_Combined):
@@ -114,7 +118,8 @@ class SequentialLR(_Combined):
         self._milestones, self.last_epoch = list(milestones), last_epoch + 1
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"]
-        _undo_begin(self._schedulers)  # each has set the rates of its own first epoch
+        for schedule in _simple(self._schedulers):
+            schedule.last_epoch -= 1  # each has set the rates of its own first epoch: not yet
         self._begin()
 
     def _begin(self) -> None:
@@ -123,22 +128,24 @@ class SequentialLR(_Combined):
     def _present(self) -> LRScheduler:
         return self._schedulers[bisect_right(self._milestones, self.last_epoch)]
 
-    def step(self) -> None:
+    def step(self, epoch: int | None = None) -> None:
         """The next epoch of the schedule whose turn it is."""
+        require(epoch is None, self, f"epoch={epoch}", "step(), one epoch at a time")
         self.last_epoch += 1
         if self.last_epoch in self._milestones:
-            self._present()._restart()
+            self._present()._go_to(0)
         else:
             self._present().step()
 
-    def _restart(self) -> None:
-        self.last_epoch = 0
-        self._present()._restart()
+    def _go_to(self, epoch: int) -> None:
+        self.last_epoch = epoch
+        self._present()._go_to(epoch)
 
 
-def _undo_begin(schedulers: Iterable[LRScheduler]) -> None:
+def _simple(schedulers: Iterable[LRScheduler]) -> Iterator[LRScheduler]:
+    """The schedules that are not combined ones, at any depth."""
     for schedule in schedulers:
         if isinstance(schedule, _Combined):
-            _undo_begin(schedule._schedulers)
+            yield from _simple(schedule._schedulers)
         else:
-            schedule.last_epoch -= 1
+            yield schedule

@@ -60,8 +60,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             self.T_cur = epoch - self.T_0 * (self.T_mult**n - 1) / (self.T_mult - 1)
             self.T_i = self.T_0 * self.T_mult**n
 
-    def _restart(self) -> None:
-        self.step(0)
+    def _go_to(self, epoch: int) -> None:
+        self.step(epoch)
 
     def following(self, rate: float, group: int) -> float:
         """eta_min + (initial - eta_min) (1 + cos(π T_cur / T_i)) / 2"""

@@ -295,6 +295,11 @@ class LambdaLR(_ByFunction):
 class MultiplicativeLR(_ByFunction):
     """lr = initial · lr_lambda(1) · … · lr_lambda(e), with one function or one for each group"""
 
+    def step(self, epoch: int | None = None) -> None:
+        """The next epoch; the product has no closed form to go to another one by."""
+        require(epoch is None, self, f"epoch={epoch}", "step(), one epoch at a time")
+        super().step()
+
     def following(self, rate: float, group: int) -> float:
         """rate · lr_lambda(e)"""
         return rate if self._is_initial else rate * self.lr_lambdas[group](self.last_epoch)

@@ -63,14 +63,17 @@ class LRScheduler:
         groups = enumerate(self.optimizer.param_groups)
         return [self.following(group["lr"], k) for k, group in groups]
 
-    def step(self) -> None:
-        """The next epoch: set the rate of every group."""
-        self.last_epoch += 1
-        self._set(self.get_lr())
+    def step(self, epoch: int | None = None) -> None:
+        """The next epoch, or this one by the closed form: set the rate of every group."""
+        if epoch is None:
+            self.last_epoch += 1
+            self._set(self.get_lr())
+        else:
+            self._go_to(epoch)
 
-    def _restart(self) -> None:
-        """Epoch 0, whatever was before: the turn of this schedule in a ``SequentialLR``."""
-        self.last_epoch = 0
+    def _go_to(self, epoch: int) -> None:
+        """An epoch, whatever was before; 0 when its turn in a ``SequentialLR`` begins."""
+        self.last_epoch = epoch
         closed = [self.closed(initial) for initial in self.base_lrs]
         self._set([rate for rate in closed if rate is not None] or self.get_lr())
 
