@@ -94,10 +94,11 @@ class Expand(Movement):
             for axis, (old, new) in enumerate(zip(x.shape, shape, strict=True))
             if old == 1 and new != 1
         )
-        return (y_bar.sum(axes, keepdim=True),)
+        return (y_bar.sum(axes, keepdim=True) if axes else y_bar,)  # sum(()) is over all axes
 
     def samples(self, rng):
         yield Sample((rng.normal(size=(3, 1)),), {"shape": (3, 4)})
+        yield Sample((rng.normal(size=(1, 2)),), {"shape": (1, 2)})
         yield Sample((rng.normal(size=(1, 2, 1)),), {"shape": (3, 2, 0)})
 
 
