@@ -19,6 +19,9 @@ NETWORKS = [
     ("lenet5", {"variant": "1998"}, 60_000, (10,)),
     ("lenet5", {"num_classes": 26}, 63_066, (26,)),
     ("lenet_lecture", {}, 81_194, (10,)),
+    ("first_layer", {"kind": "dense"}, 10_810, (10,)),
+    ("first_layer", {"kind": "local"}, 2_890, (10,)),
+    ("first_layer", {"kind": "shared"}, 1_490, (10,)),
     ("inpaint_mlp", {"hidden": 16}, 25_088, (1, 28, 28)),
     ("inpaint_mlp", {}, 802_816, (1, 28, 28)),
 ]

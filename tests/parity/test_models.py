@@ -92,7 +92,27 @@ def inpaint(x, w):
     return T.linear(T.relu(T.linear(x.flatten(1), w["W1.weight"])), w["W2.weight"]).view_as(x)
 
 
+def local(x, w):
+    """Unfolded windows, each times its own kernels: weight f[P,Q,K,C,F,G]."""
+    import torch
+    import torch.nn.functional as T
+
+    windows = T.unfold(x, 3).unflatten(2, (6, 6))  # [N,9,6,6]
+    kernels = w["first.weight"].flatten(3)  # [6,6,4,9]
+    maps = torch.einsum("nfpq,pqkf->nkpq", windows, kernels) + w["first.bias"].permute(2, 0, 1)
+    return T.linear(T.relu(maps).flatten(1), w["fc.weight"], w["fc.bias"])
+
+
+def shared(x, w):
+    import torch.nn.functional as T
+
+    maps = T.conv2d(x, w["first.weight"], w["first.bias"])
+    return T.linear(T.relu(maps).flatten(1), w["fc.weight"], w["fc.bias"])
+
+
 NETWORKS = [
+    ("first_layer", {"kind": "local"}, local),
+    ("first_layer", {"kind": "shared"}, shared),
     ("logistic", {"in_features": 3}, logistic),
     ("xor", {"hidden": 8}, xor),
     ("softmax_regression", {}, linear),

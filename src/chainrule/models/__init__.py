@@ -7,6 +7,7 @@ from typing import Any
 
 from chainrule import nn
 from chainrule.errors import UsageError, message
+from chainrule.models.first_layer import first_layer
 from chainrule.models.inpaint import inpaint_mlp
 from chainrule.models.lenet import lenet5, lenet_lecture
 from chainrule.models.logistic import logistic
@@ -17,6 +18,7 @@ from chainrule.models.xor import xor
 __all__ = [
     "MODELS",
     "build",
+    "first_layer",
     "inpaint_mlp",
     "lenet5",
     "lenet_lecture",
@@ -31,6 +33,7 @@ MODELS = {
     "xor": xor,
     "softmax_regression": softmax_regression,
     "mlp": mlp,
+    "first_layer": first_layer,
     "lenet5": lenet5,
     "lenet_lecture": lenet_lecture,
     "inpaint_mlp": inpaint_mlp,

@@ -14,6 +14,7 @@ from chainrule.systems.counts import JACOBIAN_ORDER, WHY_BACKPROP
 from chainrule.systems.filtering import FILTERS
 from chainrule.systems.inpainting import INPAINT_MLP
 from chainrule.systems.perceptrons import MLP_BINARY, MLP_REGRESSION
+from chainrule.systems.sharing import LOCALLY_CONNECTED
 from chainrule.systems.system import Figure, Parts, Recipe, Report, System
 from chainrule.systems.xor import XOR, XOR_2_2_1
 
@@ -30,6 +31,7 @@ SYSTEMS: dict[str, System] = {
     "why-backprop": WHY_BACKPROP,
     "jacobian-order": JACOBIAN_ORDER,
     "filters": FILTERS,
+    "locally-connected": LOCALLY_CONNECTED,
     "softmax-regression": SOFTMAX_REGRESSION,
     "mlp-binary": MLP_BINARY,
     "mlp-regression": MLP_REGRESSION,
