@@ -41,7 +41,7 @@ def test_a28_multivariate():
 
 
 def test_a29_regularised_logistic_least_squares():
-    v = numbers("logistic")
+    v = numbers("logistic-l2")
     near([v["z"], v["y"], v["Lreg"], v["R̄"]], [0.9, 0.7109495, 0.0737751, 0.1], 7)
     near(v["ȳ"], -0.2890505, 7)
     near([v["z̄"], v["w̄"], v["b̄"]], [-0.05939997, -0.00909995, -0.05939997], 8)

@@ -209,7 +209,7 @@ def squeeze(board):
 
 
 def test_the_logistic_board_reads_like_the_lecture():
-    board = squeeze(cr.inspect.explain_preset("logistic"))
+    board = squeeze(cr.inspect.explain_preset("logistic-l2"))
     for line in (
         "z = w·x + b = 0.8·1.5 + (−0.3) = 0.9",
         "y = σ(z) = σ(0.9) = 0.7109",
@@ -287,7 +287,7 @@ def test_large_arrays_are_told_by_type_and_size():
 def test_rows_are_plain_data():
     explanation = cr.inspect.explain_preset("neuron")
     again = json.loads(json.dumps(explanation.to_json()))
-    assert again["rows"][0]["phase"] == "given"
+    assert again["nodes"][0]["name"] == "w₀"
     assert explanation._repr_html_().startswith("<pre>")
 
 

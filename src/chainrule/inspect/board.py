@@ -7,23 +7,30 @@ A value gets a row if it has a name, is read twice, or is more than a piece of i
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from chainrule.backprop import ErrorSignals, error_signals
-from chainrule.errors import GradientError, message
-from chainrule.graph import topological_order
-from chainrule.inspect.arrays import array_text, is_small
-from chainrule.inspect.formulas import NEGATIVE, SEE_THROUGH, SUBSCRIPT, Writer, Written
+from chainrule.inspect.arrays import LARGEST, array_text, is_small
+from chainrule.inspect.composites import Composite, composites, inner_addend
+from chainrule.inspect.formulas import (
+    ATOM,
+    NEGATIVE,
+    POWER,
+    SEE_THROUGH,
+    SUBSCRIPT,
+    Writer,
+    Written,
+)
+from chainrule.inspect.jacobian import local_jacobian
+from chainrule.inspect.notation import signal_name
+from chainrule.inspect.recorded import RecordedLoss
 from chainrule.ops import leaf
-from chainrule.storage import Hold, Recorded, recorder
-from chainrule.tensor import Tensor
+from chainrule.storage import Recorded
 
-__all__ = ["Addend", "Board", "Variable", "bar_of"]
+__all__ = ["Addend", "Board", "Variable"]
 
 
 def pretty(name: str) -> str:
@@ -32,13 +39,7 @@ def pretty(name: str) -> str:
     return found[1] + found[2].translate(SUBSCRIPT) if found else name
 
 
-def bar_of(name: str) -> str:
-    """The name of the error signal: v -> v̄, W₁ -> W̄₁, fc.weight -> fc.w̄eight."""
-    path, dot, last = name.rpartition(".")
-    return unicodedata.normalize("NFC", f"{path}{dot}{last[:1]}\u0304{last[1:]}")
-
-
-@dataclass
+@dataclass(eq=False)
 class Addend:
     """What one reader adds to an error signal."""
 
@@ -46,9 +47,10 @@ class Addend:
     formula: str
     numbers: str | None
     value: np.ndarray
+    jacobian: np.ndarray | None = None  # ∂reader/∂variable, where it is shown
 
 
-@dataclass
+@dataclass(eq=False)
 class Variable:
     """A value with a row. ``core`` computes it; ``face`` is the same in the shape that is read."""
 
@@ -59,6 +61,7 @@ class Variable:
     formula: str = ""
     numbers: str | None = None
     bar: np.ndarray | None = None
+    signal: str = ""  # what v̄ is called
     addends: list[Addend] = field(default_factory=list)
 
     @property
@@ -66,75 +69,35 @@ class Variable:
         """Whether it entered from outside."""
         return not self.formula
 
-    @property
-    def bar_name(self) -> str:
-        """v̄"""
-        return bar_of(self.name)
 
-
-class Board:
+class Board(RecordedLoss):
     """The rows of a graph: ``variables`` in forward order, ``backward`` from the loss back."""
 
-    def __init__(self, loss: Recorded, names: dict[Recorded, str], digits: int) -> None:
-        self.loss, self.names, self.digits = loss, names, digits
-        order: list[Any] = sorted(topological_order([loss]), key=_recorded)
-        self.inputs: dict[Any, tuple[Any, ...]] = {node: node.inputs for node in order}
-        self._held = [Hold(node) for node in order]
-        self.signals = self._signals()
-        recorder().compute()
-        self.readers: dict[Any, list[Any]] = {node: [] for node in order}
-        for node in order:
-            for source in self.inputs[node]:
-                self.readers[source].append(node)
-        self.values: dict[Any, np.ndarray] = {}
+    def __init__(
+        self, loss: Recorded, names: dict[Recorded, str], digits: int, notation: str = "bar"
+    ) -> None:
+        super().__init__(loss)
+        self.names, self.digits, self.notation = names, digits, notation
         self.of: dict[Any, Variable] = {}  # node -> the variable that it shows
         self.variables: list[Variable] = []
-        self._arrange(order)
+        self.composites = {whole.end: whole for whole in composites(self)}
+        self.inside = {part: w.end for w in self.composites.values() for part in w.inner}
+        self._arrange(self.order)
+        end = self.of[loss].name
+        for variable in self.variables:
+            ends = not self.inputs[variable.core]
+            variable.signal = signal_name(variable.name, end, notation, leaf=ends)
         for variable in self.variables:
             self._write_forward(variable)
-            if variable.face in self.signals.total:
-                variable.bar = self.signals.total[variable.face]._value()
+            variable.bar = self.bar(variable.face)
         for variable in self.variables:
             self._write_backward(variable)
-        self._held.clear()
-
-    # ------------------------------------------------------------ values and error signals
-
-    def _signals(self) -> ErrorSignals:
-        if not self.loss.needs_grad:
-            return ErrorSignals()
-        seed = recorder().leaf(leaf.number, np.ones((), self.loss.dtype.numpy), self.loss.dtype)
-        from_loss = Tensor._of(seed)
-        if self.loss.shape:
-            from_loss = from_loss.expand(self.loss.shape)
-        signals = error_signals({self.loss: from_loss}, retain_graph=True, quiet=True)
-        addends = [addend._node for some in signals.addends.values() for addend in some]
-        for node in topological_order(addends):
-            self.inputs.setdefault(node, node.inputs)
-            if not node.inputs:
-                self._held.append(Hold(node))  # type: ignore[arg-type]
-        return signals
-
-    def value(self, node: Any) -> np.ndarray:
-        """A node's value; one that was freed meanwhile is computed again, only to be shown."""
-        if node not in self.values:
-            if node.value is None and not self.inputs[node]:
-                got = (
-                    f"a loss whose {node.op.name} {node.type} was let go after it had been computed"
-                )
-                remedy = "Explain the loss before it is read, or keep that tensor in a variable"
-                raise GradientError(message("explain", got, line=node.where, remedy=remedy))
-            if node.value is None:
-                parts = [np.ascontiguousarray(self.value(part)) for part in self.inputs[node]]
-                parts = [
-                    part.reshape(source.shape)
-                    for part, source in zip(parts, self.inputs[node], strict=True)
-                ]
-                with np.errstate(all="ignore"):
-                    self.values[node] = np.asarray(node.op.reference(*parts, **node.meta))
-            else:
-                self.values[node] = node.result()
-        return self.values[node]
+        if notation == "jacobian":
+            for variable in self.variables:
+                variable.bar = None if variable.bar is None else self._row(variable.bar)
+                for addend in variable.addends:
+                    addend.value = self._row(addend.value)
+        self.release()
 
     # ------------------------------------------------------------ which values get a row
 
@@ -142,7 +105,7 @@ class Board:
         taken = set(self.names.values())
         count = 0
         for node in order:
-            if node.op is leaf.number and node not in self.names:
+            if node in self.inside or (node.op is leaf.number and node not in self.names):
                 continue
             if not self._follow(node) and not self._is_piece(node):
                 called = self._called(node)
@@ -162,6 +125,8 @@ class Board:
 
     def _follow(self, node: Any) -> bool:
         """Whether a node only shows the variable before it, in another shape."""
+        if node in self.composites:
+            return False
         parts = self.inputs[node]
         if node.op.name not in SEE_THROUGH or not parts:
             return False
@@ -203,7 +168,8 @@ class Board:
     def _is_piece(self, node: Any) -> bool:
         """Whether a node is written inside its reader's formula."""
         parts = self.inputs[node]
-        if not parts or node is self.loss or self._called(node) is not None:
+        whole = node in self.composites or any(r in self.inside for r in self.readers[node])
+        if not parts or whole or node is self.loss or self._called(node) is not None:
             return False
         found = self._reader(node)
         if found is None:
@@ -245,7 +211,9 @@ class Board:
         def atom(node: Any) -> Written | None:
             if node in own:
                 assert reader is not None and reader.bar is not None
-                text = array_text(reader.bar, self.digits) if numbers else reader.bar_name
+                if reader.face is self.loss and self.notation != "bar":
+                    return None  # ∂L/∂L is the factor 1
+                text = array_text(reader.bar, self.digits) if numbers else reader.signal
                 value = reader.bar
             elif node in self.of:
                 variable = self.of[node]
@@ -256,8 +224,9 @@ class Board:
                 text = array_text(value, self.digits)
             else:
                 return None
-            negative = text.startswith("−")
-            rank = NEGATIVE if negative else Written("").rank
+            rank = NEGATIVE if text.startswith("−") else ATOM
+            if text.startswith("∂"):
+                rank = POWER
             return Written(text, rank, value.ndim > 0, node in own)
 
         def sigmoids(node: Any) -> Any:
@@ -284,9 +253,21 @@ class Board:
     def _write_forward(self, variable: Variable) -> None:
         if not self.inputs[variable.core]:
             return
+        whole = self.composites.get(variable.core)
+        if whole is not None:
+            variable.formula = whole.forward(*self._read_by(whole, False))
+            if self._readable([variable.face, whole.source, whole.target]):
+                variable.numbers = whole.forward(*self._read_by(whole, True))
+            return
         variable.formula = self._writer(False).formula(variable.core).text
         if self._readable([variable.face, *self._atoms(variable.core)]):
             variable.numbers = self._writer(True).formula(variable.core).text
+
+    def _read_by(self, whole: Composite, numbers: bool) -> tuple[str, str]:
+        """How a composite's source and target are written."""
+        writer = self._writer(numbers)
+        target = "" if whole.target is None else writer.write(whole.target).text
+        return writer.write(whole.source).text, target
 
     def _atoms(self, node: Any) -> list[Any]:
         found = []
@@ -299,11 +280,36 @@ class Board:
             return
         for reader, text, addend, value in self._addends(variable.face):
             assert reader.bar is not None
+            if self.notation == "jacobian" and reader.face is not self.loss:
+                variable.addends.append(self._as_row(reader, variable, value))
+                continue
             numbers = None
             if is_small(value) and is_small(reader.bar) and self._legible(addend, reader):
                 numbers = text(self._writer(True, reader), addend)
             formula = text(self._writer(False, reader), addend)
+            if self.notation == "jacobian" and value.ndim:  # the loss's own slope, as a row
+                formula, numbers = f"({formula})ᵀ", numbers and f"({numbers})ᵀ"
             variable.addends.append(Addend(reader, formula, numbers, value))
+
+    def _as_row(self, reader: Variable, variable: Variable, value: np.ndarray) -> Addend:
+        """An addend as the row ∂L/∂reader times the Jacobian ∂reader/∂variable."""
+        assert reader.bar is not None
+        jacobian = f"∂{reader.name}/∂{variable.name}"
+        numbers = factor = None
+        if max(value.size, reader.bar.size) <= LARGEST:
+
+            def stops(node: Any) -> bool:
+                return node in self.of and self.of[node] not in (reader, variable)
+
+            factor = local_jacobian(reader.face, variable.face, self.inputs, stops, self.value)
+            text = array_text(factor if factor.size > 1 else factor.reshape(()), self.digits)
+            row = array_text(self._row(reader.bar), self.digits)
+            numbers = f"{row}·{text}"
+        return Addend(reader, f"{reader.signal}·{jacobian}", numbers, value, factor)
+
+    def _row(self, signal: np.ndarray) -> np.ndarray:
+        """An error signal as a row vector 1 × n; that of a number stays a number."""
+        return signal.reshape(1, -1) if signal.ndim else signal
 
     def _legible(self, node: Any, reader: Variable) -> bool:
         own = self._signal_nodes(reader)
@@ -323,7 +329,14 @@ class Board:
     def _addends(self, node: Any) -> Iterator[tuple[Variable, Any, Any, np.ndarray]]:
         """(reader, how it is written, its node, its value) of each addend of a node's v̄."""
         readers = self.signals.readers.get(node, [])
+        wholes: set[Any] = set()
         for addend, reader in zip(self.signals.addends[node], readers, strict=False):
+            end = self.inside.get(reader, reader)
+            if end in self.composites:
+                if end not in wholes:  # all that a composite adds is one addend
+                    yield self._from_composite(self.composites[end], node, addend._node)
+                wholes.add(end)
+                continue
             shown = self.of.get(reader)
             if shown is not None and reader is shown.core:
                 yield shown, _plain, addend._node, addend._value()
@@ -335,6 +348,25 @@ class Board:
             for variable, text, inner, value in parts:  # reshaped once, read several times
                 wrapped = _Wrapped(text, reader, node)
                 yield variable, wrapped, inner, wrapped.back(value)
+
+    def _from_composite(
+        self, whole: Composite, node: Any, addend: Any
+    ) -> tuple[Variable, Any, Any, np.ndarray]:
+        reader = self.of[whole.end]
+        value = inner_addend(self, node, whole.inner | {whole.end})
+        assert value is not None and reader.bar is not None
+
+        def text(writer: Writer, _: Any) -> str:
+            assert reader.bar is not None
+            y, bar = reader.name, reader.signal
+            if writer.numbers:
+                y, bar = (array_text(x, self.digits) for x in (reader.value, reader.bar))
+            if whole.target is not None:  # a loss: its error signal is a factor
+                seed = reader.face is self.loss and self.notation != "bar"
+                bar = "" if seed else f"({bar})·" if bar.startswith("−") else f"{bar}·"
+            return whole.backward(*self._read_by(whole, writer.numbers), y, bar)
+
+        return reader, text, addend, value
 
     @property
     def backward(self) -> list[Variable]:
@@ -351,10 +383,6 @@ class Board:
                 if last == index:
                     order.append(one)
         return order + [one for one in leaves if one not in order]
-
-
-def _recorded(node: Any) -> int:
-    return node.sequence
 
 
 def _plain(writer: Writer, node: Any) -> str:

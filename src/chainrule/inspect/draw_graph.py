@@ -12,10 +12,10 @@ from chainrule.backprop import error_signals
 from chainrule.errors import GradientError, UsageError, message
 from chainrule.graph import Node, topological_order
 from chainrule.inspect.arrays import array_text, is_small
-from chainrule.inspect.board import bar_of
 from chainrule.inspect.draw_layout import layout
 from chainrule.inspect.draw_svg import LINE, Canvas, Drawing, shortened, text_width
 from chainrule.inspect.formulas import SUBSCRIPT, Writer, Written
+from chainrule.inspect.notation import bar_of
 from chainrule.inspect.walk import Walk
 from chainrule.ops import leaf
 from chainrule.recording import enable_grad
@@ -106,7 +106,9 @@ class _Values:
             got = f"a graph whose {node.op.name} {node.type} was let go"
             remedy = "Draw the loss before it is read, or keep that tensor in a variable"
             raise GradientError(message("draw", got, line=node.where, remedy=remedy))
-        parts = [np.ascontiguousarray(self.known[part]) for part in self.inputs[node]]
+        parts = [  # of numbers too, which ascontiguousarray would make [1]
+            np.ascontiguousarray(self.known[part]).reshape(part.shape) for part in self.inputs[node]
+        ]
         with np.errstate(all="ignore"):
             return np.asarray(node.op.reference(*parts, **node.meta))
 

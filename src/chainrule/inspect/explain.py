@@ -19,36 +19,44 @@ arrays element by element, side by side is the matrix product, ``ᵀ`` transpose
              = numbers                        the deeper lines go on with it
     Reuse
       NAME̅: 1 computed, 2 used: NAME̅, NAME̅
+
+With ``notation=`` error signals are called ∂L/∂NAME or δ_NAME; with ``ascii`` all of it is in plain
+letters: NAME_bar, ``*``, ``.*`` for ∘, ``^2``, ``sum``, ``sigma``.
 """
 
 from __future__ import annotations
 
 import sys
-import unicodedata
+from collections.abc import Mapping
 from html import escape
-from types import FrameType
 from typing import Any
-
-import numpy as np
 
 from chainrule.errors import GradientError, ShapeError, message
 from chainrule.graph import type_text
-from chainrule.inspect.arrays import array_lines, array_text, is_small, type_and_size
+from chainrule.inspect.arrays import array_data
 from chainrule.inspect.board import Board, Variable
+from chainrule.inspect.latex import latex_board, markdown_board
+from chainrule.inspect.notation import check_notation
+from chainrule.inspect.overview import LARGEST, Overview
+from chainrule.inspect.text import TextBoard, joined
 from chainrule.storage import Recorded
 from chainrule.tensor import Tensor
 
-__all__ = ["Explanation", "explain"]
-
-WIDTH = 96
+__all__ = ["Explanation", "board", "explain"]
 
 
-def explain(loss: Tensor, digits: int = 4) -> Explanation:
+def explain(
+    loss: Tensor, digits: int = 4, *, notation: str = "bar", ascii: bool = False
+) -> Explanation | Overview:
     """How a scalar loss came about and what its error signals are, as on a chalkboard.
 
     The loss may still be pending; its ``backward()`` must not have run. Nothing is changed: no
     ``.grad``, no later number. Names are those of the tensors, else those of your variables, else
-    v1, v2 ...; the loss is L.
+    v1, v2 ...; the loss is L.  ``notation`` calls error signals v̄ ("bar"), ∂L/∂v ("leibniz"), δ_v
+    ("delta"), or shows rows ∂L/∂v as products of Jacobians ("jacobian"); ``ascii`` writes v_bar.
+
+    ``print`` it; ``to_latex()``, ``to_markdown()`` and ``to_json()`` give other forms. A graph of
+    more than 60 nodes is shown as an ``Overview``, one line per layer.
 
     >>> import chainrule as cr
     >>> w = cr.tensor(0.8, requires_grad=True)
@@ -68,13 +76,24 @@ def explain(loss: Tensor, digits: int = 4) -> Explanation:
         = 0.4·1.5
         = 0.6
     """
-    return board(loss, digits, frame=sys._getframe(1))
+    frame = sys._getframe(1)
+    variables = dict(frame.f_globals) | dict(frame.f_locals)
+    return board(loss, digits, variables=variables, notation=notation, ascii=ascii)
 
 
 def board(
-    loss: Tensor, digits: int, *, frame: FrameType | None = None, title: str = "", notes: str = ""
-) -> Explanation:
-    """As ``explain``; local variables of ``frame`` are names."""
+    loss: Tensor,
+    digits: int,
+    *,
+    variables: Mapping[str, Any] | None = None,
+    title: str = "",
+    notes: str = "",
+    notation: str = "bar",
+    ascii: bool = False,
+    overview: bool = False,
+) -> Any:
+    """As ``explain``; ``variables`` that are tensors lend their names; ``overview`` insists."""
+    check_notation(notation)
     if loss.numel() != 1:
         got = f"{loss.name or loss.op} of type {type_text(loss.shape, loss.dtype)}"
         raise ShapeError(message("explain", got, "a scalar", remedy="sum() or mean()"))
@@ -87,19 +106,21 @@ def board(
         )
         got = f"a loss whose backward has run at {where}"
         raise GradientError(message("explain", got, "one whose history is there", remedy=remedy))
-    return Explanation(Board(node, _names(node, loss, frame), digits), digits, title, notes)
+    names = _names(node, loss, variables or {})
+    if overview or Overview.nodes(node) > LARGEST:
+        return Overview(node, names, digits, notation, title, notes, ascii)
+    shown = Board(node, names, digits, notation)
+    return Explanation(shown, digits, title, notes, ascii)
 
 
-def _names(loss: Recorded, handle: Tensor, frame: FrameType | None) -> dict[Recorded, str]:
+def _names(loss: Recorded, handle: Tensor, variables: Mapping[str, Any]) -> dict[Recorded, str]:
     """What the nodes are called: by their tensors, or by the variables of the caller."""
     found: dict[Recorded, str] = {}
-    if frame is not None:
-        for scope in (frame.f_locals, frame.f_globals):
-            for name, thing in list(scope.items()):
-                if isinstance(thing, Tensor) and not name.startswith("_"):
-                    node = _present(thing)
-                    if node is not None and name not in found.values():
-                        found.setdefault(node, name)
+    for name, thing in variables.items():
+        if isinstance(thing, Tensor) and not name.startswith("_"):
+            node = _present(thing)
+            if node is not None and name not in found.values():
+                found.setdefault(node, name)
     if found.get(loss) in ("loss", None) and "L" not in found.values():
         found[loss] = "L"
     stack, seen = [loss], {loss}
@@ -134,38 +155,64 @@ def _unique(names: dict[Recorded, str]) -> dict[Recorded, str]:
 
 
 class Explanation:
-    """The board: ``print`` it, or read ``rows``, plain data for JSON.
+    """The board: ``print`` it, or take ``to_latex()``, ``to_markdown()``, ``to_json()``.
 
-    Each row is a dict: ``phase`` (given, forward, backward), ``name``, ``type``, ``op``,
-    ``formula``, ``numbers`` (None where an array is too large to be written), ``value``, ``line``;
-    in the backward phase also ``of`` and ``addends``, each with ``reader``, ``formula``,
-    ``numbers`` and ``value``.
+    ``rows`` are plain data, one dict a row: ``phase`` (given, forward, backward), ``name``,
+    ``type``, ``op``, ``formula``, ``numbers`` (None where an array is too large to be written),
+    ``value``, ``line``; in the backward phase also ``of`` and ``addends``, each with ``reader``,
+    ``formula``, ``numbers`` and ``value``.
     """
 
-    def __init__(self, board: Board, digits: int, title: str = "", notes: str = "") -> None:
-        self.digits, self.title, self.notes = digits, title, notes
-        self._given = [v for v in board.variables if v.given]
-        self._forward = [v for v in board.variables if not v.given]
-        self._backward = board.backward
-        self.rows: list[dict[str, Any]] = [_forward_row(v) for v in board.variables]
-        self.rows += [_backward_row(v) for v in self._backward]
+    def __init__(
+        self, board: Board, digits: int, title: str = "", notes: str = "", ascii: bool = False
+    ) -> None:
+        self.digits, self.title, self.notes, self.ascii = digits, title, notes, ascii
+        self.notation = board.notation
+        self.variables, self.backward = board.variables, board.backward
+        self.rows: list[dict[str, Any]] = [_forward_row(v) for v in self.variables]
+        self.rows += [_backward_row(v) for v in self.backward]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as plain data: ``json.dumps(explanation.to_json())``."""
-        return {"title": self.title, "notes": self.notes, "digits": self.digits, "rows": self.rows}
+        """Everything as plain data: ``json.dumps(explanation.to_json())``.
+
+        ``title``, ``notes``, ``digits``, ``notation``, and ``nodes`` in forward order, each with
+
+        - ``name``, ``type`` (f64[2,3]), ``op``, ``line`` (net.py:12)
+        - ``formula`` (null for what is given) and ``numbers``, the same with numbers put in
+        - ``value``: a number, nested lists, or for an array larger than 6×6 its ``shape``, ``rms``
+          and ``largest`` entries, each with ``index`` and ``value``
+        - ``error_signal``, null where there is none: ``name``, ``formula``, ``value``, and its
+          ``addends``, one per reader: ``reader``, ``formula``, ``numbers``, ``value``
+        """
+        signals = {row["of"]: row for row in self.rows if row["phase"] == "backward"}
+        nodes = []
+        for row in self.rows:
+            if row["phase"] == "backward":
+                continue
+            signal = signals.get(row["name"])
+            if signal is not None:
+                kept = ("name", "formula", "value", "addends")
+                signal = {key: signal[key] for key in kept}
+            nodes.append({k: v for k, v in row.items() if k != "phase"} | {"error_signal": signal})
+        head = {"title": self.title, "notes": self.notes, "digits": self.digits}
+        return head | {"notation": self.notation, "nodes": nodes}
+
+    def to_latex(self) -> str:
+        """The board as one ``aligned`` of LaTeX, without the signs around mathematics."""
+        return latex_board(self.variables, self.backward, self.digits)
+
+    def to_markdown(self) -> str:
+        """The board as tables of Markdown, with LaTeX between dollar signs."""
+        head = f"**{self.title}**\n\n" if self.title else ""
+        notes = f"\n\n{self.notes}" if self.notes else ""
+        return head + markdown_board(self.variables, self.backward, self.digits) + notes
 
     def __str__(self) -> str:
-        lines = [self.title] if self.title else []
-        lines += ["Given", *self._given_lines()] if self._given else []
-        lines += ["Forward", *self._forward_lines()]
-        if self._backward:
-            lines.append("Backward")
-            for variable in self._backward:
-                lines += self._backward_lines(variable)
-            reuse = self._reuse_lines()
-            lines += ["Reuse", *reuse] if reuse else []
+        text = TextBoard(self.variables, self.backward, self.digits, self.notation, self.ascii)
+        lines = [text.style(self.title)] if self.title else []
+        lines += text.lines()
         if self.notes:
-            lines += ["Notes", *(f"  {line}" for line in self.notes.splitlines())]
+            lines += ["Notes", *(f"  {text.style(line)}" for line in self.notes.splitlines())]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -173,163 +220,11 @@ class Explanation:
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"
 
-    # ------------------------------------------------------------ lines
+    def _repr_latex_(self) -> str:
+        return f"$$\n{self.to_latex()}\n$$"
 
-    def _given_lines(self) -> list[str]:
-        lines: list[str] = []
-        short: list[str] = []
-        for variable in self._given:
-            rows = array_lines(variable.value, self.digits)
-            text = f"{variable.name} = {rows[0]}"
-            if len(rows) > 1:
-                lines += _flow(short) + _block(f"  {variable.name} = ", rows)
-                short = []
-            else:
-                short.append(text)
-        return lines + _flow(short)
-
-    def _forward_lines(self) -> list[str]:
-        rows = []
-        for variable in self._forward:
-            value = array_lines(variable.value, self.digits)
-            cells = [variable.formula]
-            plain = variable.numbers not in (None, variable.formula, value[0])
-            cells += [variable.numbers] if plain and variable.numbers else []
-            rows.append((variable, cells, value))
-        return self._columns(rows)
-
-    def _columns(self, rows: list[tuple[Variable, list[str], list[str]]]) -> list[str]:
-        """One row a line with the signs of equality below each other, where that fits."""
-        fits = [
-            _width(" = ".join([v.name, *cells, value[0]])) + 2 <= WIDTH and len(value) == 1
-            for v, cells, value in rows
-        ]
-        chosen = [row for row, fit in zip(rows, fits, strict=True) if fit and len(row[1]) == 2]
-        name = max((_width(v.name) for v, _, _ in chosen), default=0)
-        one = max((_width(cells[0]) for _, cells, _ in chosen), default=0)
-        two = max((_width(cells[1]) for _, cells, _ in chosen), default=0)
-        last = max((_width(value[0]) for _, _, value in chosen), default=0)
-        if name + one + two + last + 11 > WIDTH:
-            name = one = two = 0
-        lines = []
-        for (variable, cells, value), fit in zip(rows, fits, strict=True):
-            head = _pad(f"  {variable.name}", name + 2)
-            if fit:
-                widths = (one, two) if variable.numbers is not None else (0, 0)
-                wide = [_pad(text, width) for text, width in zip(cells, widths, strict=False)]
-                lines.append(" = ".join([head, *wide, value[0]]))
-                continue
-            indent = " " * _width(head)
-            lines.append(f"{head} = {cells[0]}")
-            lines += [f"{indent} = {cell}" for cell in cells[1:] if _readable(cell)]
-            lines += _block(f"{indent} = ", value)
-        return lines
-
-    def _backward_lines(self, variable: Variable) -> list[str]:
-        assert variable.bar is not None
-        head = f"  {variable.bar_name}"
-        more = " " * _width(head) + " = "
-        value = array_lines(variable.bar, self.digits)
-        addends = variable.addends
-        if not addends:
-            return _block(f"{head} = ", value)
-        rule = _joined([addend.formula for addend in addends])
-        parts = [head]
-        if not variable.bar.ndim and not any(a.reader.bar.ndim for a in addends):  # type: ignore[union-attr]
-            parts.append(" + ".join(_chain(a.reader, variable) for a in addends))
-        lines = _wrapped([*parts, rule])
-        if len(addends) == 1:
-            numbers = addends[0].numbers
-            plain = array_text(variable.bar, self.digits)
-            if numbers is not None and numbers != plain and _readable(numbers):
-                lines.append(f"{more}{numbers}")
-            return lines + _block(more, value)
-        for addend in addends:
-            lines += self._addend_lines(" " * (_width(head) + 1), addend)
-        if is_small(variable.bar):
-            texts = [array_text(a.value, self.digits) for a in addends]
-            summed = " + ".join(f"({t})" if i and t[0] == "−" else t for i, t in enumerate(texts))
-            counted = f"   ({len(addends)} addends)"
-            if len(value) == 1 and _width(f"{more}{summed} = {value[0]}{counted}") <= WIDTH:
-                return [*lines, f"{more}{summed} = {value[0]}{counted}"]
-            if _readable(summed):
-                lines.append(f"{more}{summed}")
-        return lines + _block(more, value)
-
-    def _addend_lines(self, indent: str, addend: Any) -> list[str]:
-        value = array_text(addend.value, self.digits)
-        cells = [addend.formula]
-        if addend.numbers is not None and addend.numbers not in (addend.formula, value):
-            cells.append(addend.numbers)
-        cells.append(value)
-        head = f"{indent}from {addend.reader.name}: "
-        line = head + " = ".join(cells)
-        if _width(line) <= WIDTH:
-            return [line]
-        more = " " * (_width(head) - 2) + "= "
-        middle = [more + cell for cell in cells[1:-1] if _readable(cell)]
-        return [head + cells[0], *middle, *_block(more, array_lines(addend.value, self.digits))]
-
-    def _reuse_lines(self) -> list[str]:
-        users: dict[str, list[str]] = {}
-        for variable in self._backward:
-            for addend in variable.addends:
-                users.setdefault(addend.reader.bar_name, []).append(variable.bar_name)
-        lines = []
-        for name, used in users.items():
-            if len(used) > 1:
-                twice = dict.fromkeys(
-                    f"{u} ×{used.count(u)}" if used.count(u) > 1 else u for u in used
-                )
-                lines.append(f"  {name}: 1 computed, {len(used)} used: {', '.join(twice)}")
-        return lines
-
-
-def _readable(text: str) -> bool:
-    """Whether numbers are worth a line: matrices that fill several are not."""
-    return "[" not in text or _width(text) <= WIDTH - 8
-
-
-def _chain(reader: Variable, variable: Variable) -> str:
-    return f"{reader.bar_name}·∂{reader.name}/∂{variable.name}"
-
-
-def _joined(texts: list[str]) -> str:
-    """Addends with their signs: a + b − c."""
-    return texts[0] + "".join(
-        f" − {text[1:]}" if text.startswith("−") else f" + {text}" for text in texts[1:]
-    )
-
-
-def _width(text: str) -> int:
-    return sum(not unicodedata.combining(letter) for letter in text)
-
-
-def _pad(text: str, width: int) -> str:
-    return text + " " * (width - _width(text))
-
-
-def _wrapped(parts: list[str]) -> list[str]:
-    """Parts with = between them, in one line or the later ones below."""
-    line = " = ".join(parts)
-    if _width(line) <= WIDTH:
-        return [line]
-    more = " " * _width(parts[0]) + " = "
-    return [f"{parts[0]} = {parts[1]}", *(more + part for part in parts[2:])]
-
-
-def _block(head: str, rows: list[str]) -> list[str]:
-    return [head + rows[0], *(" " * _width(head) + row for row in rows[1:])]
-
-
-def _flow(texts: list[str]) -> list[str]:
-    lines: list[str] = []
-    for text in texts:
-        if lines and _width(lines[-1]) + _width(text) + 3 <= 80:
-            lines[-1] += f"   {text}"
-        else:
-            lines.append(f"  {text}")
-    return lines
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
 
 
 def _forward_row(variable: Variable) -> dict[str, Any]:
@@ -341,7 +236,7 @@ def _forward_row(variable: Variable) -> dict[str, Any]:
         "op": node.op.name,
         "formula": variable.formula or None,
         "numbers": variable.numbers,
-        "value": _plain(variable.value),
+        "value": array_data(variable.value),
         "line": node.where,
     }
 
@@ -350,22 +245,18 @@ def _backward_row(variable: Variable) -> dict[str, Any]:
     assert variable.bar is not None
     return {
         "phase": "backward",
-        "name": variable.bar_name,
+        "name": variable.signal,
         "type": type_text(variable.face.shape, variable.face.dtype),
         "of": variable.name,
-        "formula": _joined([a.formula for a in variable.addends]) if variable.addends else None,
-        "value": _plain(variable.bar),
+        "formula": joined([a.formula for a in variable.addends]) if variable.addends else None,
+        "value": array_data(variable.bar),
         "addends": [
             {
                 "reader": addend.reader.name,
                 "formula": addend.formula,
                 "numbers": addend.numbers,
-                "value": _plain(addend.value),
+                "value": array_data(addend.value),
             }
             for addend in variable.addends
         ],
     }
-
-
-def _plain(array: np.ndarray) -> Any:
-    return array.tolist() if is_small(array) else type_and_size(array)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from chainrule.graph import Node
 from chainrule.ops import leaf
 
-__all__ = ["ATOM", "NEGATIVE", "SEE_THROUGH", "SUM", "Writer", "Written", "number_text"]
+__all__ = ["ATOM", "NEGATIVE", "POWER", "SEE_THROUGH", "SUM", "Writer", "Written", "number_text"]
 
 COMPARISON, SUM, NEGATIVE, PRODUCT, POWER, ATOM = range(6)  # how tightly a text holds together
 

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from itertools import pairwise
+from math import sin
 from typing import Any
 
+import numpy as np
+
+from chainrule import func
 from chainrule.dtypes import float64
 from chainrule.errors import NameNotFoundError, message
 from chainrule.inspect.explain import Explanation, board
@@ -50,14 +55,25 @@ def multivariate() -> tuple[Tensor, str]:
 
 
 def logistic() -> tuple[Tensor, str]:
+    """Logistic least squares: L = ½(y − t)², y = σ(z), z = wx + b"""
+    loss, _, _ = _logistic()
+    return loss, "z̄ is computed once and used twice, for w̄ and for b̄."
+
+
+def logistic_l2() -> tuple[Tensor, str]:
     """Regularised logistic least squares: L = ½(σ(wx + b) − t)², Lreg = L + λ·½w²"""
-    x, t, rate = _data("x", 1.5), _data("t", 1), _data("λ", 0.1)
+    L, w, rate = _logistic(rate=0.1)
+    R = _named("R", 0.5 * w**2)
+    return _named("Lreg", L + rate * R), "w has two readers, z and R: its error signal is a sum."
+
+
+def _logistic(rate: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+    """(L, w, λ)"""
+    x, t, decay = _data("x", 1.5), _data("t", 1), _data("λ", rate)
     w, b = _variable("w", 0.8), _variable("b", -0.3)
     z = _named("z", w * x + b)
     y = _named("y", z.sigmoid())
-    L = _named("L", 0.5 * (y - t) ** 2)
-    R = _named("R", 0.5 * w**2)
-    return _named("Lreg", L + rate * R), "w has two readers, z and R: its error signal is a sum."
+    return _named("L", 0.5 * (y - t) ** 2), w, decay
 
 
 def two_layer() -> tuple[Tensor, str]:
@@ -107,13 +123,111 @@ def bce() -> tuple[Tensor, str]:
     )
 
 
+def softmax() -> tuple[Tensor, str]:
+    """Softmax, then cross-entropy: y = softmax(x), L = −ln y[1], x̄ = y − t"""
+    x = _variable("x", [1, 2, 0.5])
+    y = _named("y", x.softmax(0))
+    p = _named("p", y[1])
+    loss = _named("L", -p.log())
+    jacobian = func.jacrev(lambda v: v.softmax(0))(_data("x", [1, 2, 0.5])).numpy()
+    return loss, (
+        "With t = (0, 1, 0), the class as one-hot: x̄ = y − t. The Jacobian ∂y/∂x is "
+        f"diag(y) − y yᵀ:\n{_rows(jacobian)}"
+    )
+
+
+def svm() -> tuple[Tensor, str]:
+    """Multiclass SVM: L = Σ max(0, 1 + x_i − x_y) over the classes i ≠ y, the second being y"""
+    x, m = _variable("x", [1, 0.5, 2, -1]), _data("m", [1, 0, 1, 1])
+    h = _named("h", (1 + x - x[1]).relu())
+    return _named("L", (h * m).sum()), (
+        "m leaves out i = y. x̄ at y is minus the number of violated margins, here −2.\n"
+        "(The slide sums over all i, which gives 5, and has 1 there.)"
+    )
+
+
+def relu() -> tuple[Tensor, str]:
+    """ReLU: the error signal u passes where x > 0: L = Σ u·max(0, x)"""
+    x, u = _variable("x", [-1, 0, 2]), _data("u", [0.1, 0.2, 0.3])
+    y = _named("y", x.relu())
+    return _named(
+        "L", (y * u).sum()
+    ), "ȳ = u. What passes is told by y alone: x may be overwritten."
+
+
+def affine() -> tuple[Tensor, str]:
+    """An affine map of one sample: y = W x, its error signal u: x̄ = Wᵀ u, W̄ = u xᵀ"""
+    W, x = _variable("W", [[1, 2, 3], [4, 5, 6]]), _variable("x", [1, 0, -1])
+    u = _data("u", [0.5, -1])
+    y = _named("y", W @ x)
+    return _named("L", (y * u).sum()), "L = uᵀ y, so that ȳ = u."
+
+
+def affine_batch() -> tuple[Tensor, str]:
+    """An affine map of a batch {x, 2x}: Y = X Wᵀ: X̄ has a row per sample, W̄ is a sum over them"""
+    W, X = _variable("W", [[1, 2, 3], [4, 5, 6]]), _variable("X", [[1, 0, -1], [2, 0, -2]])
+    U = _data("U", [[0.5, -1], [0.5, -1]])
+    Y = _named("Y", X @ W.T)
+    return _named("L", (Y * U).sum()), "Data go per sample, the model's error signals are summed."
+
+
+def symbolic() -> tuple[Tensor, str]:
+    """The symbolic route and its trap: L = ½(y − W₂ σ(W₁ x))², where a slide loses the target y"""
+    weights, sample, target = np.array([[0.2, -0.1], [0.4, 0.3]]), np.array([1.0, 2.0]), 0.5
+    W1, W2 = _variable("W1", weights), _data("W2", [1, -1])
+    x, y = _data("x", sample), _data("y", target)
+    z = _named("z", W1 @ x)
+    h = _named("h", z.sigmoid())
+    out = _named("ŷ", W2 @ h)
+    loss = _named("L", 0.5 * (y - out) ** 2)
+    a = 1 / (1 + np.exp(-weights @ sample))
+    lost = np.outer((a[0] - a[1]) * a * (1 - a) * [1, -1], sample)
+    return loss, (
+        f"The slide's expression has no y in it; it would give for W₁\n{_rows(lost)}\n"
+        "Differences tell at once which one is right: chainrule gradcheck."
+    )
+
+
+def _rows(matrix: np.ndarray) -> str:
+    """A matrix to six places, for a note."""
+    lines = ("  ".join(f"{entry:9.6f}" for entry in row) for row in matrix)
+    return "\n".join(lines).replace("-", "−")
+
+
+def delta() -> tuple[Tensor, str]:
+    """The delta rule of a 3-4-3-1 sigmoid network with cross-entropy, y = 1"""
+    sizes, thetas, start = (3, 4, 3, 1), [], 0
+    for layer, (n, m) in enumerate(pairwise(sizes)):
+        numbers = [round(sin(start + i + 1), 1) for i in range(n * m)]
+        rows = [numbers[i * n : (i + 1) * n] for i in range(m)]
+        thetas.append(_variable(f"Θ{layer + 1}", rows))
+        start += n * m
+    a, y = _data("a1", [0.5, -1, 2]), _data("y", [1])
+    for layer, theta in enumerate(thetas):
+        z = _named(f"z{layer + 2}", theta @ a)
+        a = _named(f"a{layer + 2}", z.sigmoid())
+    loss = -(y * a.log() + (1 - y) * (1 - a).log()).sum()
+    return _named("L", loss), (
+        "δ at the output is a₄ − y; below, δ = Θᵀ δ ∘ a(1 − a); each Θ's derivative is δ aᵀ.\n"
+        "--notation delta writes it so."
+    )
+
+
 _BUILDERS: dict[str, Callable[[], tuple[Tensor, str]]] = {
-    "neuron": neuron,
-    "multivariate": multivariate,
     "logistic": logistic,
+    "logistic-l2": logistic_l2,
+    "multivariate": multivariate,
+    "neuron": neuron,
     "two-layer": two_layer,
     "xor": xor,
     "bce": bce,
+    "delta": delta,
+    "softmax": softmax,
+    "svm": svm,
+    "relu": relu,
+    "affine": affine,
+    "affine-batch": affine_batch,
+    "symbolic": symbolic,
 }
 PRESETS = {name: (build.__doc__ or "").splitlines()[0] for name, build in _BUILDERS.items()}
 
@@ -129,11 +243,14 @@ def preset(name: str) -> tuple[Tensor, str]:
     return build()
 
 
-def explain_preset(name: str, digits: int = 4) -> Explanation:
+def explain_preset(
+    name: str, digits: int = 4, *, notation: str = "bar", ascii: bool = False
+) -> Explanation:
     """The board of one of the lectures' examples; ``PRESETS`` lists them.
 
-    >>> print(str(explain_preset("logistic")).splitlines()[0])
+    >>> print(str(explain_preset("logistic-l2")).splitlines()[0])
     Regularised logistic least squares: L = ½(σ(wx + b) − t)², Lreg = L + λ·½w²
     """
     loss, notes = preset(name)
-    return board(loss, digits, title=PRESETS[name.replace("_", "-")], notes=notes)
+    title = PRESETS[name.replace("_", "-")]
+    return board(loss, digits, title=title, notes=notes, notation=notation, ascii=ascii)

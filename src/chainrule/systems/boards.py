@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 from chainrule import models
-from chainrule.dtypes import float64
 from chainrule.inspect.cost import cost
-from chainrule.inspect.explain import Explanation, board
+from chainrule.inspect.explain import Explanation
 from chainrule.inspect.presets import explain_preset
 from chainrule.systems.system import Figure, Report, System
-from chainrule.tensor import tensor
 
 __all__ = ["LOGISTIC", "LOGISTIC_L2", "MULTIVARIATE", "NEURON", "TWO_LAYER"]
 
@@ -49,27 +47,10 @@ def _preset(name: str, wanted: Mapping[str, Any], within: float) -> Report:
     return Report(lines, golden(shown, wanted, within), shown.to_json(), next)
 
 
-def logistic_board(digits: int = 4) -> Explanation:
-    """L = ½(σ(wx + b) − t)² at x = 1.5, t = 1, w = 0.8, b = −0.3.
-
-    >>> print(str(logistic_board()).splitlines()[-1])
-      z̄: 1 computed, 2 used: w̄, b̄
-    """
-    x, t = (tensor(value, dtype=float64) for value in (1.5, 1.0))
-    w, b = (tensor(value, dtype=float64, requires_grad=True) for value in (0.8, -0.3))
-    z = w * x + b
-    y = z.sigmoid()
-    L = 0.5 * (y - t) ** 2
-    for name, value in {"x": x, "t": t, "w": w, "b": b, "z": z, "y": y, "L": L}.items():
-        value.name = name
-    title = "Logistic least squares: L = ½(y − t)², y = σ(z), z = wx + b"
-    return board(L, digits, title=title)
-
-
 def _logistic(data_dir: str | None = None) -> Report:
     y = 1 / (1 + exp(-(0.8 * 1.5 - 0.3)))
     z_bar = (y - 1) * y * (1 - y)
-    shown = logistic_board()
+    shown = explain_preset("logistic")
     wanted = {"w̄": z_bar * 1.5, "b̄": z_bar}
     figures = golden(shown, wanted, 1e-15)
     used = Figure("error signals that use z̄, computed once", _readers(shown, "z"), equal=2)
@@ -88,9 +69,9 @@ def _logistic_l2(data_dir: str | None = None) -> Report:
         "w̄": -0.009099949,
         "b̄": -0.05939997,
     }
-    report = _preset("logistic", wanted, 5.1e-8)
-    (w_bar,) = (row for row in report.result["rows"] if row["name"] == "w̄")
-    readers = [addend["reader"] for addend in w_bar["addends"]]
+    report = _preset("logistic-l2", wanted, 5.1e-8)
+    (w,) = (node for node in report.result["nodes"] if node["name"] == "w")
+    readers = [addend["reader"] for addend in w["error_signal"]["addends"]]
     both = Figure("addends of w̄: z̄·x and R̄·w", len(readers), equal=2)
     return Report(report.lines, (*report.figures, both), report.result, report.next)
 
