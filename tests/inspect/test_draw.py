@@ -118,7 +118,7 @@ def test_the_same_bytes_each_time():
 
 
 def test_a_small_graph_shows_values_and_error_signals():
-    picture = PICTURES["logistic"]
+    picture = PICTURES["logistic-l2"]
     rows = {node["name"]: node["lines"] + node["bars"] for node in picture.data["nodes"]}
     assert rows["w"] == ["0.8", "w̄ = −0.0091"]
     assert rows["z"] == ["= w·x + b", "0.9", "z̄ = −0.0594"]
@@ -172,6 +172,19 @@ def test_a_large_graph_is_drawn_by_layers():
     assert "584 parameters" in nodes[names.index("1.a/Conv2d")]["lines"]
     assert "relu, add" in " ".join(line for node in nodes for line in node["lines"])
     assert PICTURES["lenet"].data["nodes"][1]["lines"] == ["f32[N,6,28,28]", "156 parameters"]
+
+
+def test_a_model_that_ends_with_a_view():
+    class Reshaped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 9)
+
+        def forward(self, x):
+            return self.fc(x).reshape(-1, 1, 3, 3)
+
+    names = [(node["name"], node["lines"][0]) for node in draw(Reshaped()).data["nodes"]]
+    assert names == [("input", "f32[N,4]"), ("fc/Linear", "f32[N,9]")]
 
 
 def test_far_too_large():

@@ -67,7 +67,7 @@ def run(
         say_json({"file": str(path), **picture.data})
     else:
         sides = f"{picture.data['width']:.0f}×{picture.data['height']:.0f}"
-        say(f"{path}: {picture.title.lower()}, {sides} pixels")
+        say(f"{path}: {picture.title}, {sides} pixels")
 
 
 def _list(json: bool) -> None:

@@ -246,7 +246,11 @@ def _layers(
         if scope and members[0].inputs and any(other.startswith(f"{path}.") for other in paths):
             ops = dict.fromkeys(n.op.name for n in members if n.op.name not in SEE_THROUGH)
             box.lines.insert(0, shortened(", ".join(ops), 30))  # what a module does by itself
-    boxes[place[outputs[0]]].look = "loss"
+    last = outputs[0]
+    while last not in place and last.inputs:  # a view of the last layer's output
+        last = last.inputs[0]
+    if last in place:
+        boxes[place[last]].look = "loss"
     title = f"Layers of a graph with {len(order):,} nodes"
     words = f"{len(boxes)} boxes from the input at the top to the output at the bottom, each with "
     words += "its output's type and its number of parameters."

@@ -240,8 +240,9 @@ class _Watch:
         self.open.append(call)
 
     def leave(self, module: Module, args: Any, output: Any) -> None:
+        nodes = [y._node for y in _tensors(output)]  # a view's is recorded here: it is the call's
         call = self.open.pop()
-        call.output = next((y._node for y in _tensors(output)), None)
+        call.output = next(iter(nodes), None)
         self.ended = True
 
     def saw(self, node: Recorded) -> None:
