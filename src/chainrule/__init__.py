@@ -193,6 +193,7 @@ from chainrule.functions import (
 from chainrule.gradcheck import gradcheck
 from chainrule.graph import Graph
 from chainrule.random import (
+    Generator,
     get_state,
     initial_seed,
     manual_seed,
@@ -220,6 +221,7 @@ __all__ = [
     "DivisionError",
     "DtypeError",
     "FailedError",
+    "Generator",
     "GradientError",
     "Graph",
     "GraphError",

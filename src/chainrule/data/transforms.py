@@ -17,6 +17,7 @@ Compose(transforms=(Scale(peak=16), Upsample(size=28, border=2)))
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Any, Protocol
@@ -118,7 +119,10 @@ class RandomTransform(Transform):
 class Compose(Transform):
     """One transform after the other."""
 
-    transforms: tuple[Transform, ...]
+    transforms: Sequence[Transform]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "transforms", tuple(self.transforms))
 
     def __call__(self, images: np.ndarray, rng: Uniform | None = None) -> np.ndarray:
         """f32[N,C,H,W] -> f32[N,C,P,Q]."""
