@@ -28,13 +28,15 @@ def connections(n: int) -> dict[str, np.ndarray]:
     >>> [int((matrix != 0).sum()) for matrix in connections(5).values()]
     [25, 13, 13]
     """
+    three: Any = {"kernel_size": (1, 3), "padding": (0, 1)}
+    exact: Any = {"bias": False, "dtype": float64}  # in f32 two of 10,000 may be the same
     layers = {
-        "dense": nn.Linear(n, n, bias=False),
-        "local": nn.LocallyConnected2d(1, 1, (1, n), (1, 3), padding=(0, 1), bias=False),
-        "shared": nn.Conv2d(1, 1, (1, 3), padding=(0, 1), bias=False),
+        "dense": nn.Linear(n, n, **exact),
+        "local": nn.LocallyConnected2d(1, 1, (1, n), **three, **exact),
+        "shared": nn.Conv2d(1, 1, **three, **exact),
     }
     x = tensor(np.zeros(n))
-    return {name: func.jacrev(_row(layer.double(), n))(x).numpy() for name, layer in layers.items()}
+    return {name: func.jacrev(_row(layer, n))(x).numpy() for name, layer in layers.items()}
 
 
 def _row(layer: Any, n: int) -> Any:
