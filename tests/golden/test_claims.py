@@ -120,11 +120,15 @@ def test_f23_shared_local_and_dense_weights():
 def test_f25_a_kernel_is_flipped_between_toolkits_that_convolve_and_that_correlate():
     theirs = nn.Conv2d(2, 3, 3, mode="convolution")
     ours = nn.Conv2d(2, 3, 3)
-    state = theirs.state_dict()
-    x = normal(1, 2, 6, 6).float()
-    ours.load_state_dict(state)
+    state, x = theirs.state_dict(), normal(1, 2, 6, 6).float()
+    with pytest.raises(
+        cr.CheckpointError, match="flipped"
+    ):  # the file says how its layer convolves
+        ours.load_state_dict(state)
+    weight, bias = state["weight"], state["bias"]
+    ours.load_state_dict({"weight": weight, "bias": bias})
     assert not cr.allclose(ours(x), theirs(x), atol=1e-3)
-    ours.load_state_dict({**state, "weight": state["weight"].flip(2, 3)})
+    ours.load_state_dict({"weight": weight.flip(2, 3), "bias": bias})
     assert cr.allclose(ours(x), theirs(x), atol=1e-6)
 
 
@@ -469,13 +473,13 @@ def test_f22_more_parameters_can_overfit():
     x, t = rings(60, 0.5, seed=1)
     x_test, t_test = rings(1000, 0.5, seed=2)
     losses = {}
-    for width in (4, 128):
+    for width in (4, 64):
         cr.manual_seed(0)
         net = mlp(2, width, width, 2)
-        trained(net, x, t, steps=300)
+        trained(net, x, t, steps=150, lr=0.02)
         losses[width] = [F.cross_entropy(net(a), b).item() for a, b in ((x, t), (x_test, t_test))]
-    assert losses[128][0] < losses[4][0] / 2
-    assert losses[128][1] > losses[4][1] * 2
+    assert losses[64][0] < losses[4][0] / 2
+    assert losses[64][1] > losses[4][1] * 2
 
 
 def test_f26_relu_trains_a_deep_net_faster_than_sigmoid_and_elu_at_least_as_fast(pictures):
