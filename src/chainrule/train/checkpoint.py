@@ -25,6 +25,7 @@ from chainrule.dtypes import dtype_of
 from chainrule.errors import CheckpointError, message
 from chainrule.tensor import Tensor, tensor
 from chainrule.train.differences import differences
+from chainrule.train.pth import read_pth
 
 __all__ = [
     "load",
@@ -66,9 +67,12 @@ def save(value: Any, path: str | PathLike[str]) -> None:
 def load(path: str | PathLike[str]) -> Any:
     """Read what ``save`` wrote; from another program's safetensors file, a dict of tensors.
 
-    Raises CheckpointError if the file is missing, damaged, cut short, or a pickle.
+    PyTorch's .pth files are read too: their tensors, numbers, texts, dicts and lists, nothing else.
+    Raises CheckpointError if the file is missing, damaged, cut short, or another pickle.
     """
     content = _content(Path(path))
+    if content[:4] == b"PK\x03\x04" and content[8:9] != b"{":  # a zip archive
+        return read_pth(content, path)
     metadata, tensors = _parsed(content, path)
     ours = metadata.keys() & {"nesting", "sha256"} or b'"chainrule"' in content[:65536]
     if not ours:  # another program's
@@ -175,12 +179,12 @@ def _content(path: Path) -> bytes:
     except OSError as error:
         got = f"{path}, which can't be read ({error.strerror or error})"
         raise CheckpointError(message("load", got, "a checkpoint")) from error
-    pickled = content[:2] == b"PK" or content[:1] == b"\x80"
+    pickled = content[:1] == b"\x80"
     if pickled and content[8:9] != b"{":  # a safetensors file begins with any 8 bytes, then JSON
         why = "A pickle can run any program when it is opened"
-        remedy = "In PyTorch: safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
+        remedy = "In PyTorch, since 1.6: torch.save(model.state_dict(), path)"
         got = f"{path}, a pickle"
-        raise CheckpointError(message("load", got, "safetensors", why=why, remedy=remedy))
+        raise CheckpointError(message("load", got, "safetensors or a .pth", why=why, remedy=remedy))
     return content
 
 
