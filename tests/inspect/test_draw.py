@@ -189,7 +189,7 @@ def test_a_model_that_ends_with_a_view():
 
 def test_far_too_large():
     x = cr.ones(3, requires_grad=True)
-    for _ in range(400):
+    for _ in range(2_000):
         x = x.sin()
     with pytest.raises(UsageError, match="boxes, needs 300 at most"):
         draw(x.sum())
@@ -239,6 +239,33 @@ def test_lenets_blocks():
         ("fc3", 10, []),
     ]
     assert volumes[1]["after"] == ["relu"]
+
+
+class Own(nn.Module):
+    """A layer of one's own that calls a function."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(cr.zeros(3, 1, 3, 3))
+
+    def forward(self, x):
+        return F.conv2d(x, self.weight)
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = Own()
+
+    def forward(self, x):
+        return (1.7 * (2 * self.layer(x)).tanh()).sum((2, 3))
+
+
+def test_a_layer_of_ones_own_is_drawn_once():
+    volumes = draw(Scaled(), (1, 6, 6), style="blocks").data["volumes"]
+    assert [(v["label"], v["after"]) for v in volumes] == [("input", []), ("conv 3×3", [])]
+    nodes = draw(Scaled(), (1, 6, 6)).data["nodes"]
+    assert [node["name"] for node in nodes][-1] == "mul, tanh, mul, sum"
 
 
 def test_what_can_not_be_drawn():

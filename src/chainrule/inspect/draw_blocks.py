@@ -87,8 +87,8 @@ def draw_blocks(pass_: Walk) -> Drawing:
 def _volumes(pass_: Walk) -> list[Volume]:
     shape = pass_.inputs[0].shape[1:]
     volumes = [_volume(shape, "input")]
-    for call in pass_.calls:
-        if call.output is None or (call.module is not None and any(call.module.children())):
+    for call in pass_.innermost():
+        if call.output is None:
             continue
         made = _read(call)
         if made is not None:

@@ -27,6 +27,7 @@ __all__ = ["draw_loss", "draw_walk"]
 SEE_THROUGH = frozenset({"reshape", "expand", "cast", "permute", "detach"})
 MOST_BOXES = 60  # beyond it, values make room for layers
 MOST_GROUPS = 300
+MOST_OPS = 6  # in one box, of those outside of all layers
 FORMULA = 16  # letters of a formula that can stand for a value
 SIZE = 12
 
@@ -244,8 +245,7 @@ def _layers(
     for box, (scope, members) in zip(boxes, groups, strict=True):
         path = scope.partition("/")[0]
         if scope and members[0].inputs and any(other.startswith(f"{path}.") for other in paths):
-            ops = dict.fromkeys(n.op.name for n in members if n.op.name not in SEE_THROUGH)
-            box.lines.insert(0, shortened(", ".join(ops), 30))  # what a module does by itself
+            box.lines.insert(0, shortened(_ops_of(members), 30))  # what a module does by itself
     last = outputs[0]
     while last not in place and last.inputs:  # a view of the last layer's output
         last = last.inputs[0]
@@ -285,21 +285,31 @@ def _groups(order: list[Any], depth: int | None) -> list[tuple[str, list[Any]]]:
         scope = node.scope
         if depth is not None:
             scope = ".".join(scope.partition("/")[0].split(".")[:depth])
-        if groups and scope and groups[-1][0] == scope:
+        if groups and groups[-1][0] == scope and (scope or _goes_on(node, groups[-1][1])):
             groups[-1][1].append(node)
         elif scope or node.op.name not in SEE_THROUGH:
             groups.append((scope, [node]))
     return groups
 
 
+def _goes_on(node: Any, members: list[Any]) -> bool:
+    """Whether an op outside of all layers reads only what the ops before it gave."""
+    reads = [source for source in node.inputs if source.inputs]
+    return len(members) < MOST_OPS and all(source in members[-1:] for source in reads)
+
+
 def _layer_box(label: str, members: list[Any], batch: bool) -> Box:
     last = members[-1]
-    title = label or last.name or last.op.name
+    title = label or last.name or _ops_of(members)
     weights = {source for node in members for source in _weights(node)}
     count = sum(int(np.prod(weight.shape)) for weight in weights)
     lines = [_type(last, batch)] + [f"{count:,} parameters"] * bool(count)
     look = "weight" if count else "value"
     return Box(shortened(title, 34), look, lines, name=title)
+
+
+def _ops_of(members: list[Any]) -> str:
+    return ", ".join(node.op.name for node in members if node.op.name not in SEE_THROUGH)
 
 
 def _type(node: Any, batch: bool) -> str:

@@ -86,7 +86,7 @@ def draw_neurons(model: Module, pass_: Walk) -> Drawing:
 
 def _columns(model: Module, pass_: Walk) -> list[Column]:
     columns: list[Column] = []
-    for call in pass_.calls:
+    for call in pass_.innermost():
         if call.kind == "Linear" and call.output is not None:
             layer: Any = model.get_submodule(call.path)
             outputs, inputs = call.module.weight.shape
@@ -97,7 +97,7 @@ def _columns(model: Module, pass_: Walk) -> list[Column]:
             column = _column(outputs, shortened(call.path or call.kind, 24))
             column.weight, column.bias = _numbers(layer)
             columns.append(column)
-        elif call.module is None or not any(call.module.children()):
+        else:
             if any(p.ndim > 1 for p in (call.module.parameters() if call.module else ())):
                 raise _no_chain(model, f"{call.path}, a {call.kind}")
             if columns and call.kind not in ("Flatten", "Dropout", "Identity"):

@@ -95,6 +95,5 @@ def _contours(frame: Any, surface: Any) -> None:
     z = surface.function(x, y)
     levels = np.geomspace(max(z.min(), 1e-2 * z.max()), z.max(), 12)
     frame.contour(x, y, z, levels=levels, colors="#9aa3ad", linewidths=0.7)
-    best = np.unravel_index(np.argmin(z), z.shape)
-    frame.plot(x[best], y[best], "+", color="#000000", markersize=10)
+    frame.plot(*surface.lowest, "+", color="#000000", markersize=10)
     frame.set(xlim=(left, right), ylim=(low, high))

@@ -231,10 +231,11 @@ def rosenbrock(x: Any, y: Any) -> Any:
 
 @dataclass(frozen=True)
 class Surface:
-    """A function of two variables, where paths start, what is shown, and each optimizer's rate."""
+    """A function of two variables: where paths start and should end, and each optimizer's rate."""
 
     function: Callable[[Any, Any], Any]
     start: tuple[float, float]
+    lowest: tuple[float, float]
     frame: tuple[tuple[float, float], tuple[float, float]]
     steps: int
     rates: dict[str, float]
@@ -251,12 +252,12 @@ OPTIMIZERS: dict[str, Callable[[list[Tensor], float], Any]] = {
 
 SURFACES = {
     "quadratic": Surface(
-        quadratic, (-4.0, 0.6), ((-4.6, 2.4), (-0.9, 0.9)), 80,
+        quadratic, (-4.0, 0.6), (0.0, 0.0), ((-4.6, 2.4), (-0.9, 0.9)), 80,
         {"SGD": 0.018, "momentum": 0.01, "Nesterov": 0.01, "RMSprop": 0.1, "Adagrad": 0.8,
          "Adam": 0.3},
     ),
     "rosenbrock": Surface(
-        rosenbrock, (-1.2, 1.0), ((-1.7, 1.5), (-0.6, 1.9)), 200,
+        rosenbrock, (-1.2, 1.0), (1.0, 1.0), ((-1.7, 1.5), (-0.6, 1.9)), 200,
         {"SGD": 0.0015, "momentum": 0.0005, "Nesterov": 0.0005, "RMSprop": 0.02, "Adagrad": 0.4,
          "Adam": 0.2},
     ),

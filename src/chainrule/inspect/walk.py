@@ -53,6 +53,15 @@ class Walk:
     inputs: list[Tensor]
     outputs: list[Tensor]
 
+    def innermost(self) -> list[Call]:
+        """The calls that make no calls themselves."""
+        following = [call.depth for call in self.calls[1:]]
+        return [
+            call
+            for call, depth in zip(self.calls, [*following, -1], strict=True)
+            if depth <= call.depth
+        ]
+
     def owners(self) -> dict[Recorded, Call]:
         """Which call recorded a node."""
         return {node: call for call in self.calls for node in call.nodes}
