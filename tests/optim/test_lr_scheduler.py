@@ -194,6 +194,7 @@ REFUSED = {
         o, [abs] * 3
     ),
     r"\[CyclicLR\] got mode='square'": lambda o: lr.CyclicLR(o, 0, 1, mode="square"),
+    r"\[CyclicLR\] got step_size_up=0, step_size_down=0": lambda o: lr.CyclicLR(o, 0, 1, 0),
     r"\[OneCycleLR\] got no total_steps": lambda o: lr.OneCycleLR(o, 1.0, epochs=3),
     r"\[OneCycleLR\] got pct_start=3": lambda o: lr.OneCycleLR(o, 1.0, 10, pct_start=3),
     r"\[OneCycleLR\] got Adagrad, which has no momentum": lambda o: lr.OneCycleLR(
@@ -218,6 +219,21 @@ REFUSED = {
 def test_refused(words):
     with pytest.raises(UsageError, match=words):
         REFUSED[words](sgd())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_group_that_comes_after_the_schedule(name):
+    optimizer = sgd()
+    schedule = ALL[name](optimizer)
+    optimizer.add_param_group({"params": [cr.tensor([1.0], requires_grad=True)]})
+    with pytest.raises(
+        UsageError, match=r"got 3 groups, needs 2, as when it began\. After add_param_"
+    ):
+        schedule.step()
+
+
+def test_a_rise_of_one_step():
+    assert rates(lr.OneCycleLR(sgd(), 1.0, 10, pct_start=0.1), 2)[0] == 1.0
 
 
 def test_the_state_of_another_optimizer():

@@ -82,6 +82,9 @@ def test_wrong_parameters():
         r"float, needs parameters: leaves of the graph": [3.0],
         r"no parameters, .* A generator is empty after somebody has gone through it": used_up,
         r"a set, needs a list of parameters": {w},
+        r"a method, needs its parameters. net.parameters\(\)": nn.Linear(1, 1).parameters,
+        r"a Linear, needs its parameters. net.parameters\(\)": nn.Linear(1, 1),
+        r"Linear, needs parameters: leaves of the graph": nn.Sequential(nn.Linear(1, 1)),
         r"a group that is a Tensor, needs a dict with": [{"params": []}, w],
         r"some parameters with names, some without": [("w", w), leaf(2.0)],
     }

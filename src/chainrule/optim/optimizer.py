@@ -65,9 +65,9 @@ class Optimizer:
         group = {**self.defaults, **param_group}
         params = group["params"]
         params = [params] if isinstance(params, Tensor) else self._ordered(params)
-        names = [pair[0] for pair in params if isinstance(pair, tuple)]
+        names = [pair[0] for pair in params if _is_pair(pair)]
         if names:
-            params = [pair[1] if isinstance(pair, tuple) else pair for pair in params]
+            params = [pair[1] if _is_pair(pair) else pair for pair in params]
         named = {"param_names" in other for other in self.param_groups if other["params"]}
         if len(names) not in (0, len(params)) or (params and len(named | {bool(names)}) == 2):
             got, remedy = "some parameters with names, some without", "net.named_parameters()"
@@ -84,6 +84,9 @@ class Optimizer:
         if isinstance(params, (set, frozenset)):
             why = "Its order changes from run to run, and with it the saved state"
             raise UsageError(message(self._name, "a set", "a list of parameters", why=why))
+        if not isinstance(params, Iterable):
+            got, needs = f"a {type(params).__name__}", "its parameters"
+            raise UsageError(message(self._name, got, needs, remedy="net.parameters()"))
         listed = list(params)
         if not listed and isinstance(params, Iterator):
             why = "A generator is empty after somebody has gone through it"
@@ -305,6 +308,10 @@ class Optimizer:
             lines.append(f"Parameter Group {k}")
             lines += [f"    {n}: {group[n]}" for n in sorted(group) if n != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2
 
 
 def not_negative(value: Any) -> bool:

@@ -24,6 +24,7 @@ class _Combined(LRScheduler):
         if not self._schedulers:
             raise UsageError(message(self._name, "no schedules", "at least one"))
         self.optimizer = self._schedulers[0].optimizer if optimizer is None else optimizer
+        self.base_lrs = list(self._schedulers[0].base_lrs)
         for schedule in self._schedulers:
             if isinstance(schedule, ReduceLROnPlateau):
                 why = "It needs a figure at each step"

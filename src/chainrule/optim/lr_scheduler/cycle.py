@@ -128,15 +128,17 @@ class CyclicLR(_WithMomentum):
         by_step = scale_mode == "iterations" if scale_fn else mode == "exp_range"
         self.scale_mode = "iterations" if by_step else "cycle"
         down = step_size_up if step_size_down is None else step_size_down
+        got = f"step_size_up={step_size_up}, step_size_down={down}"
+        require(step_size_up >= 1 and down >= 0, self, got, "1 or more, and 0 or more")
         self.total_size = float(step_size_up + down)
         self.step_ratio = step_size_up / self.total_size
         bases = one_for_each_group(base_lr, self._name, optimizer)
         self.max_lrs = one_for_each_group(max_lr, self._name, optimizer)
-        if last_epoch == -1:
-            self._set(bases)
-        self._take_momentum(cycle_momentum, base_momentum, max_momentum, last_epoch)
         for group, base in zip(optimizer.param_groups, bases, strict=True):
             group["initial_lr"] = base
+            if last_epoch == -1:
+                group["lr"] = base
+        self._take_momentum(cycle_momentum, base_momentum, max_momentum, last_epoch)
         super().__init__(optimizer, last_epoch)
 
     def _scale(self, cycle: int) -> float:
@@ -154,7 +156,7 @@ class CyclicLR(_WithMomentum):
         height = x / self.step_ratio if up else (x - 1) / (self.step_ratio - 1)
         height *= self._scale(cycle)
         if self.cycle_momentum:
-            for k, group in enumerate(self.optimizer.param_groups):
+            for k, group in enumerate(self._groups()):
                 top = self.max_momentums[k]
                 self._set_momentum(group, top - (top - self.base_momentums[k]) * height)
         both = zip(self.base_lrs, self.max_lrs, strict=True)
@@ -225,9 +227,10 @@ class OneCycleLR(_WithMomentum):
             if self.last_epoch <= phase[0]:
                 break
             begin = phase[0] if phase is not self._phases[-1] else begin
-        share = (self.last_epoch - begin) / (phase[0] - begin)
+        length = phase[0] - begin  # 0 for a rise of one step: it is at its end
+        share = (self.last_epoch - begin) / length if length else 1.0
         rates = []
-        for group in self.optimizer.param_groups:
+        for group in self._groups():
             rates.append(self._between(group, phase[1], phase[2], share))
             if self.cycle_momentum:
                 self._set_momentum(group, self._between(group, phase[3], phase[4], share))

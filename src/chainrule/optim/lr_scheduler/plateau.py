@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Any, SupportsFloat
+from typing import SupportsFloat
 
 from chainrule.optim.lr_scheduler.schedule import LRScheduler, one_for_each_group, require
 from chainrule.optim.optimizer import Optimizer
@@ -82,9 +82,3 @@ class ReduceLROnPlateau(LRScheduler):
         """max(rate · factor, min_lr), if that is smaller by more than eps"""
         smaller = max(rate * self.factor, self.min_lrs[group])
         return smaller if rate - smaller > self.eps else rate
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer."""
-        state = super().state_dict()
-        del state["base_lrs"]  # not looked at
-        return state

@@ -60,8 +60,16 @@ class LRScheduler:
 
     def get_lr(self) -> list[float]:
         """The rates of the groups in epoch ``last_epoch``."""
-        groups = enumerate(self.optimizer.param_groups)
-        return [self.following(group["lr"], k) for k, group in groups]
+        return [self.following(group["lr"], k) for k, group in enumerate(self._groups())]
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The optimizer's groups, as many as when the schedule began."""
+        groups = self.optimizer.param_groups
+        if len(groups) != len(self.base_lrs):
+            got, needs = f"{len(groups)} groups", f"{len(self.base_lrs)}, as when it began"
+            remedy = "After add_param_group make the schedule anew"
+            raise UsageError(message(self._name, got, needs, remedy=remedy))
+        return groups
 
     def step(self, epoch: int | None = None) -> None:
         """The next epoch, or this one by the closed form: set the rate of every group."""
@@ -78,7 +86,7 @@ class LRScheduler:
         self._set([rate for rate in closed if rate is not None] or self.get_lr())
 
     def _set(self, rates: Sequence[float]) -> None:
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+        for group, rate in zip(self._groups(), rates, strict=True):
             group["lr"] = rate
 
     def get_last_lr(self) -> list[float]:
