@@ -13,7 +13,7 @@ from textwrap import dedent
 
 __all__ = ["restructured", "title"]
 
-LITERAL = re.compile(r"(``.+?``|`[^`]+`)")
+LITERAL = re.compile(r"(``.+?``|`[^`]+`)", re.DOTALL)
 SPECIAL = re.compile(r"[\\*|_`]")
 BULLET = re.compile(r"[-*] +")
 ENUMERATOR = re.compile(r"[#\w]+[.)] ")
@@ -52,7 +52,7 @@ def _blocks(text: str) -> Iterator[list[str]]:
         elif prose and BULLET.match(prose[0]):
             yield [f"* {_escaped(item)}" for item in _items(prose)]
         elif prose:
-            yield list(_paragraph(prose))
+            yield list(_paragraph(_on_one_line(prose)))
         if examples:
             yield _code("pycon", examples)
 
@@ -71,6 +71,12 @@ def _items(lines: list[str]) -> list[str]:
         else:
             items[-1] += " " + line.strip()
     return items
+
+
+def _on_one_line(lines: list[str]) -> list[str]:
+    """The lines, no code running on from one to the next."""
+    text = LITERAL.sub(lambda code: " ".join(code[0].split()), "\n".join(lines))
+    return text.splitlines()
 
 
 def _paragraph(lines: list[str]) -> Iterator[str]:

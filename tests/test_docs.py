@@ -118,6 +118,7 @@ def docstrings():
         ("y = |x| * a_b", r"y = \|x\| \* a\_b"),
         ("y = tanh x      x̄ = ȳ (1 - y²)", "| y = tanh x\n| x̄ = ȳ (1 - y²)"),
         ("Takes `peak` or ``x * y``s", "Takes ``peak`` or ``x * y``\\ s"),
+        ("So ``a *\n  b`` is code", "So ``a * b`` is code"),
         ("I. Newton, 1687", r"\I. Newton, 1687"),
         ("* one\n  more\n* two", "* one more\n* two"),
         ("A\n\nForm::\n\n  [x] y\n\nB", "A\n\nForm:\n\n.. code-block:: text\n\n   [x] y\n\nB"),
