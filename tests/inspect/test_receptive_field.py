@@ -61,6 +61,17 @@ class Join(nn.Module):
         return cr.cat([self.a(x), self.b(x)], 1)
 
 
+class Beside(nn.Module):
+    """A 3×3 window, and another one three places to the right and below."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3)
+
+    def forward(self, x):
+        return self.a(x)[:, :, :-3, :-3] + self.b(x[:, :, 3:, 3:])
+
+
 MIDDLE = np.s_[0, :, 9, 9]
 NETS = {
     "two convolutions": (nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 1, 5)), 1, MIDDLE, 7),
@@ -74,6 +85,11 @@ NETS = {
     "convolution, then patches": (nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), Patches(),
                                   nn.Linear(32, 3)), 1, np.s_[0, 20], 6),
     "doubled": (nn.Sequential(nn.AvgPool2d(2), Double(), nn.Conv2d(1, 1, 3)), 1, MIDDLE, 4),
+    "enlarged": (nn.Sequential(nn.AvgPool2d(2), nn.Upsample(scale_factor=2), nn.Conv2d(1, 1, 3)),
+                 1, MIDDLE, 4),
+    "enlarged smoothly": (nn.Sequential(nn.AvgPool2d(2), nn.Upsample(scale_factor=2,
+                          mode="bilinear"), nn.Conv2d(1, 1, 3)), 1, MIDDLE, 6),
+    "paths that are not centred": (Beside(), 1, MIDDLE, 6),
     "flattened": (nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(900, 2)), 1, np.s_[0],
                   32),
 }  # fmt: skip

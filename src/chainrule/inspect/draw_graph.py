@@ -299,7 +299,7 @@ def _goes_on(node: Any, members: list[Any]) -> bool:
 
 
 def _layer_box(label: str, members: list[Any], batch: bool) -> Box:
-    last = members[-1]
+    last = next((n for n in reversed(members) if n.op.name not in SEE_THROUGH), members[-1])
     title = label or last.name or _ops_of(members)
     weights = {source for node in members for source in _weights(node)}
     count = sum(int(np.prod(weight.shape)) for weight in weights)

@@ -1,10 +1,10 @@
 """What one value sees of the input: the receptive field of every node, from the graph's shapes.
 
 A value's field is a box: ``size`` places along each spatial axis of the input, borders of padding
-included.  Neighbouring values lie ``jump`` places apart.  Where paths meet, the largest field
-counts.  Each axis of a value is a row of *steps*, the outer one first: n values that lie so far
-apart along one axis of the input, or none (channels).  So an axis that was flattened knows what it
-is made of, and who sums along it sees exactly that.
+included.  Neighbouring values lie ``jump`` places apart.  Where paths meet, the smallest box around
+the fields of all of them counts.  Each axis of a value is a row of *steps*, the outer one first: n
+values that lie so far apart along one axis of the input, or along none (channels).  So an axis that
+was flattened knows what it is made of, and who sums along it sees exactly that.
 """
 
 from __future__ import annotations
@@ -40,13 +40,15 @@ class Field:
     """What each value of a node sees of the input, and where its neighbours are."""
 
     size: tuple[int, ...]  # along each spatial axis of the input
+    start: tuple[Fraction, ...]  # where the first value's field begins, before 0 for padding
     axes: tuple[Axis, ...]  # of the node
 
     @property
     def jump(self) -> tuple[int | float, ...] | None:
         """How far neighbouring values are apart; none where there is one, or where axes are mixed.
 
-        >>> Field((6, 6), ((), (), (Step(14, 0, Fraction(2)),), (Step(14, 1, Fraction(2)),))).jump
+        >>> axes = ((), (), (Step(14, 0, Fraction(2)),), (Step(14, 1, Fraction(2)),))
+        >>> Field((6, 6), (Fraction(0), Fraction(0)), axes).jump
         (2, 2)
         """
         found = {}
@@ -101,7 +103,9 @@ def fields_of(pass_: Walk) -> dict[Node, Field]:
         return {}
     first = len(source.shape) - rank
     walks = [(Step(source.shape[first + k], k, Fraction(1)),) for k in range(rank)]
-    found: dict[Node, Field] = {source: Field((1,) * rank, (*((),) * first, *walks))}
+    found: dict[Node, Field] = {
+        source: Field((1,) * rank, (Fraction(0),) * rank, (*((),) * first, *walks))
+    }
     for node in nodes:
         field = _field(node, found)
         if field is not None:
@@ -115,8 +119,11 @@ def _field(node: Any, found: dict[Node, Field]) -> Field | None:
     if not seen:
         return None
     x, field = seen[0]
-    if isinstance(node.op, Elementwise) or name in ("pad", "flip", "concatenate"):
+    if isinstance(node.op, Elementwise) or name in ("flip", "concatenate"):
         return _union([f for _, f in seen], node.shape)
+    if name == "pad":
+        before = [-low for low, _ in node.meta["widths"]]
+        return _moved(field, node.shape, before, [1] * len(before))
     if name in (*WINDOWS, "conv_input_grad"):
         return _windows(node, field)
     if name == "matmul":
@@ -135,20 +142,67 @@ def _field(node: Any, found: dict[Node, Field]) -> Field | None:
         return _reshaped(field, x.shape, node.shape)
     if name == "slice":
         return _sliced(node, field)
-    return Field(field.whole, ((),) * len(node.shape))  # it may fetch any value, as an index does
+    if name == "index" and len(node.inputs) == 2 and _grows(node.inputs[1]):
+        return _selected(node, field)
+    return _anywhere(field, node.shape)
+
+
+def _anywhere(field: Field, shape: Sequence[int]) -> Field:
+    """Of an op that may fetch any value: all that is seen."""
+    return Field(field.whole, field.start, ((),) * len(shape))
 
 
 def _union(fields: Sequence[Field], shape: Sequence[int]) -> Field:
-    """Where paths meet: the largest size, and for each axis the steps of the longest jump."""
-    size = tuple(max(sizes) for sizes in zip(*(f.size for f in fields), strict=True))
+    """Where paths meet: the box around all fields, and for each axis the steps of the longest jump.
+
+    Paths with other jumps, such as a global mean that scales every value, count by their size.
+    """
+    jumps = [f.jump for f in fields]
+    like = [f for f, jump in zip(fields, jumps, strict=True) if jump == jumps[0]]
+    start = tuple(min(at) for at in zip(*(f.start for f in like), strict=True))
+    ends = [tuple(map(sum, zip(f.start, f.size, strict=True))) for f in like]
+    size = [ceil(max(at) - low) for at, low in zip(zip(*ends, strict=True), start, strict=True)]
+    size = tuple(max(sizes) for sizes in zip(size, *(f.size for f in fields), strict=True))
     axes: list[Axis] = []
     for place, count in enumerate(shape):
         options = [f.axes[place] for f in fields if len(f.axes) == len(shape) and f.axes[place]]
         best = max(options, key=lambda steps: _as_one(steps).jump, default=())
-        if len(best) == 1:  # padded, or one of the parts of a concatenation
+        if len(best) == 1:  # one of the parts of a concatenation
             best = (best[0]._replace(count=count),)
         axes.append(best)
-    return Field(size, tuple(axes))
+    return Field(size, start, tuple(axes))
+
+
+def _moved(field: Field, shape: Sequence[int], first: Sequence[Any], steps: Sequence[Any]) -> Field:
+    """Along each axis the values that begin at ``first`` and are so many steps apart."""
+    axes, start = list(field.axes), list(field.start)
+    for place, (low, step) in enumerate(zip(first, steps, strict=True)):
+        _, axis, jump = _as_one(axes[place])
+        if axis >= 0 and (low or step != 1 or sum(s.count for s in axes[place]) != shape[place]):
+            start[axis] += low * jump
+            axes[place] = (Step(shape[place], axis, jump * step),)
+    return Field(field.size, tuple(start), tuple(axes))
+
+
+def _grows(places: Any) -> bool:
+    """Whether the places that are fetched are known, and go on from place to place."""
+    known = places.value if not places.inputs else None
+    return (
+        known is not None
+        and known.ndim == 1
+        and len(known) > 0
+        and bool((known[1:] >= known[:-1]).all())
+    )
+
+
+def _selected(node: Any, field: Field) -> Field:
+    """Places along the first axis, as enlarging fetches them; what holds in the middle is told."""
+    places = node.inputs[1].value
+    step = Fraction(node.inputs[0].shape[0], len(places))
+    middle = len(places) // 2
+    first = int(places[middle]) - step * middle
+    rest = len(node.shape) - 1
+    return _moved(field, node.shape, [first, *[0] * rest], [step, *[1] * rest])
 
 
 def _windows(node: Any, field: Field) -> Field:
@@ -161,8 +215,9 @@ def _windows(node: Any, field: Field) -> Field:
     dilation = node.meta.get("dilation", (1,) * len(kernel))
     first = len(node.shape) - len(kernel)
     size, axes = [Fraction(s) for s in field.size], [*((),) * first, *field.axes[first:]]
-    for place, f, s, d in zip(
-        range(first, len(node.shape)), kernel, node.meta["stride"], dilation, strict=True
+    start, padding = list(field.start), node.meta["padding"]
+    for place, f, s, d, p in zip(
+        range(first, len(node.shape)), kernel, node.meta["stride"], dilation, padding, strict=True
     ):
         _, axis, jump = _as_one(axes[place])
         if axis < 0:
@@ -170,9 +225,10 @@ def _windows(node: Any, field: Field) -> Field:
             continue
         span = d * (f - 1) + 1
         size[axis] += (ceil(Fraction(span, s)) - 1 if spreads else span - 1) * jump
+        start[axis] += -(span - 1 - p) // s * jump if spreads else -p * jump
         jump = jump / s if spreads else jump * s
         axes[place] = (Step(node.shape[place], axis, jump),)
-    return Field(tuple(map(ceil, size)), tuple(axes))
+    return Field(tuple(map(ceil, size)), tuple(start), tuple(axes))
 
 
 def _factor(part: Any, field: Field, left: bool) -> Field:
@@ -180,23 +236,23 @@ def _factor(part: Any, field: Field, left: bool) -> Field:
     inner = len(part.shape) - (1 if left else 2)
     *batch, rows, columns = field.axes
     kept = (rows, ()) if left else ((), columns)
-    return Field(field.over((inner,)), (*batch, *kept))
+    return Field(field.over((inner,)), field.start, (*batch, *kept))
 
 
 def _reduced(node: Any, field: Field, axes: Sequence[int]) -> Field:
     """The axes that are left; ``moments`` has one more in front."""
     left = [steps for axis, steps in enumerate(field.axes) if axis not in axes]
     new = len(node.shape) - len(left)
-    return Field(field.over(axes), (*((),) * new, *left))
+    return Field(field.over(axes), field.start, (*((),) * new, *left))
 
 
 def _sliced(node: Any, field: Field) -> Field:
-    axes = list(field.axes)
-    for place, size, step in zip(*(node.meta[k] for k in ("axes", "sizes", "steps")), strict=True):
-        if (axes[place] and size < sum(s.count for s in axes[place])) or step > 1:
-            one = _as_one(axes[place])
-            axes[place] = (Step(size, one.axis, one.jump * step),)
-    return replace(field, axes=tuple(axes))
+    first, steps = [0] * len(node.shape), [1] * len(node.shape)
+    rows = zip(node.inputs[1:], *(node.meta[key] for key in ("axes", "steps")), strict=True)
+    for low, place, step in rows:
+        first[place] = 0 if low.value is None else int(low.value)
+        steps[place] = step
+    return _moved(field, node.shape, first, steps)
 
 
 def _reshaped(field: Field, old: Sequence[int], new: Sequence[int]) -> Field:
@@ -214,13 +270,13 @@ def _reshaped(field: Field, old: Sequence[int], new: Sequence[int]) -> Field:
             step = steps.pop()
             if step.count > count:
                 if step.count % count:
-                    return Field(field.whole, ((),) * len(new))
+                    return _anywhere(field, new)
                 outer = step._replace(count=step.count // count, jump=step.jump * count)
                 steps.append(outer)
                 step = step._replace(count=count)
             if count % step.count:
-                return Field(field.whole, ((),) * len(new))
+                return _anywhere(field, new)
             taken.insert(0, step)
             count //= step.count
         axes.insert(0, tuple(taken) if any(step.axis >= 0 for step in taken) else ())
-    return Field(field.size, tuple(axes))
+    return replace(field, axes=tuple(axes))
