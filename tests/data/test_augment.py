@@ -215,6 +215,8 @@ def test_mixup_blends_images_and_targets_alike():
     assert again.shape == images.shape
     with pytest.raises(ShapeError, match="label 4, needs 0 to 3"):
         MixUp(4).together(images, np.arange(5), rng())
+    with pytest.raises(UsageError, match="float64 labels, needs whole numbers"):
+        MixUp(4).together(images, np.ones(5), rng())
     with pytest.raises(UsageError, match="images alone"):
         MixUp(5)(images, rng())
 
@@ -235,6 +237,10 @@ def test_mixups_weights_come_from_the_beta_distribution(alpha):
     "make",
     [
         lambda: Resize(0),
+        lambda: Resize((3, 3, 3)),
+        lambda: CenterCrop(2.5),
+        lambda: TenCrop((0, 3)),
+        lambda: RandomCrop("5"),
         lambda: Pad(-1),
         lambda: RandomCrop(3, padding=-1),
         lambda: RandomHorizontalFlip(1.5),

@@ -119,6 +119,11 @@ def test_what_is_no_picture(tmp_path):
 def test_wrong_folders(tmp_path):
     with pytest.raises(DataError, match="without pictures, needs a folder for each class"):
         ImageFolder(tmp_path)
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "cat" / "1.png").write_bytes(picture(2, 2))
+    with pytest.raises(DataError, match="dog without pictures"):
+        ImageFolder(tmp_path)
     with pytest.raises(DataError, match="needs a folder"):
         ImageFolder(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="channels = 2"):

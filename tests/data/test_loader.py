@@ -332,6 +332,17 @@ def test_the_workers_end_with_the_program(tmp_path, kind, end):
         time.sleep(0.02)
 
 
+def test_a_script_without_a_main_part_is_told_so(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(CTRL_C.replace('if __name__ == "__main__":', "if True:"))
+    done = subprocess.run([sys.executable, script, "processes"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") <= 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "worker 1 of 2 (process), which ended by itself" in last
+    assert 'if __name__ == "__main__":' in last
+
+
 def is_alive(process):
     try:
         os.kill(process, 0)
@@ -407,7 +418,10 @@ def test_a_state_of_other_data_is_refused(ten):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"batch_size": 0}, "batch_size = 0, needs at least 1"),
+        ({"batch_size": 0}, "batch_size = 0, needs a whole number, at least 1"),
+        ({"batch_size": 2.5}, r"batch_size = 2\.5, needs a whole number"),
+        ({"num_workers": "2"}, "num_workers = '2', needs a whole number"),
+        ({"generator": 5}, "generator = 5, needs cr.Generator"),
         ({"num_workers": -1}, "num_workers = -1"),
         ({"worker_kind": "fibres"}, "'threads' or 'processes'"),
         ({"sampler": [1], "shuffle": True}, "needs one of them"),

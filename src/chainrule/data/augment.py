@@ -68,7 +68,7 @@ class Resize(Transform):
     size: Size
 
     def __post_init__(self) -> None:
-        need(self, "size", min(_pair(self.size)) >= 1, "at least 1")
+        _check_size(self)
 
     def apply(self, images: np.ndarray) -> np.ndarray:
         """y = A x Bᵀ, A: f32[P,H] and B: f32[Q,W] the weights of the old rows and columns."""
@@ -127,6 +127,9 @@ class CenterCrop(Transform):
 
     size: Size
 
+    def __post_init__(self) -> None:
+        _check_size(self)
+
     def apply(self, images: np.ndarray) -> np.ndarray:
         """f32[N,C,H,W] -> f32[N,C,size,size]."""
         rows, columns = _fitting(self, self.size, images)
@@ -147,6 +150,9 @@ class TenCrop(Transform):
     """
 
     size: Size
+
+    def __post_init__(self) -> None:
+        _check_size(self)
 
     def apply(self, images: np.ndarray) -> np.ndarray:
         """f32[N,C,H,W] -> f32[10·N,C,size,size]."""
@@ -179,6 +185,7 @@ class RandomCrop(RandomTransform):
     padding: int = 0
 
     def __post_init__(self) -> None:
+        _check_size(self)
         need(self, "padding", self.padding >= 0, "0 or more")
 
     def fixed(self) -> tuple[Transform, ...]:
@@ -394,8 +401,9 @@ class Normalize(Transform):
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", tuple(self.mean))
-        object.__setattr__(self, "std", tuple(self.std))
+        for name in ("mean", "std"):
+            numbers = np.atleast_1d(np.asarray(getattr(self, name), np.float64))
+            object.__setattr__(self, name, tuple(numbers.tolist()))
         need(self, "std", all(std > 0 for std in self.std), "numbers above 0")
         need(self, "mean", len(self.mean) == len(self.std), f"{len(self.std)} numbers, as std")
 
@@ -487,6 +495,9 @@ class MixUp(RandomTransform):
         if rng is None:
             raise UsageError(message("MixUp", "no rng", "a source of random numbers"))
         if targets.ndim == 1:
+            if targets.dtype.kind not in "iu":
+                got, needs = f"{targets.dtype} labels", "whole numbers, or soft targets f[N,K]"
+                raise UsageError(message("MixUp", got, needs))
             outside = (targets < 0) | (targets >= self.classes)
             if outside.any():
                 got = f"label {targets[outside][0]}"
@@ -515,6 +526,15 @@ def _beta(alpha: float, n: int, rng: Uniform) -> np.ndarray:
 
 
 # ------------------------------------------------------------
+
+
+def _check_size(transform: Any) -> None:
+    """Complain about a size that is none; a list becomes a tuple."""
+    if isinstance(transform.size, list):
+        object.__setattr__(transform, "size", tuple(transform.size))
+    sides = transform.size if isinstance(transform.size, tuple) else (transform.size,) * 2
+    sound = len(sides) == 2 and all(isinstance(side, int) and side >= 1 for side in sides)
+    need(transform, "size", sound, "a whole number of pixels above 0, or (height, width)")
 
 
 def _pair(size: Size) -> tuple[int, int]:

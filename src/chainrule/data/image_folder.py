@@ -99,8 +99,10 @@ class ImageFolder(Dataset):
             for path in sorted((self.root / name).rglob("*"))
             if path.suffix.lower() in ENDINGS and path.is_file()
         ]
-        if not self.samples:
-            got, needs = f"{self.root} without pictures", "a folder for each class with pictures"
+        empty = set(range(len(self.classes))) - set(self.targets)
+        if empty or not self.classes:
+            where = self.root / self.classes[min(empty)] if empty else self.root
+            got, needs = f"{where} without pictures", "a folder for each class with pictures"
             remedy = "For example: root/cat/1.png, root/dog/2.png"
             raise DataError(message("ImageFolder", got, needs, remedy=remedy))
 

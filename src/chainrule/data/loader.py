@@ -91,9 +91,17 @@ class DataLoader:
     def _check(self) -> None:
         own = self.sampler is not None or self.batch_sampler is not None
         plain = self.batch_size == 1 and not self.drop_last and self.sampler is None
+        for got, least in (("batch_size", 1), ("num_workers", 0)):
+            value = getattr(self, got)
+            if not hasattr(value, "__index__") or value < least:
+                needs = f"a whole number, at least {least}"
+                raise UsageError(message("DataLoader", f"{got} = {value!r}", needs))
         for got, needs, wrong in (
-            (f"batch_size = {self.batch_size}", "at least 1", self.batch_size < 1),
-            (f"num_workers = {self.num_workers}", "at least 0", self.num_workers < 0),
+            (
+                f"generator = {self.generator!r}",
+                "cr.Generator()",
+                not isinstance(self.generator, Generator | None),
+            ),
             (
                 f"worker_kind = {self.worker_kind!r}",
                 " or ".join(map(repr, WORKERS)),

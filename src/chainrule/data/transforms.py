@@ -123,6 +123,10 @@ class Compose(Transform):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "transforms", tuple(self.transforms))
+        for transform in self.transforms:
+            if not isinstance(transform, Transform):
+                got = f"{transform!r} among the transforms"
+                raise UsageError(message("Compose", got, "Transforms alone"))
 
     def __call__(self, images: np.ndarray, rng: Uniform | None = None) -> np.ndarray:
         """f32[N,C,H,W] -> f32[N,C,P,Q]."""

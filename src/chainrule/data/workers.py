@@ -268,6 +268,13 @@ class Processes:
             process = context.Process(target=_serve, args=(theirs, job, name), daemon=True)
             try:
                 process.start()
+            except RuntimeError:
+                # We are a worker that imports its script, which starts workers when it is imported.
+                # The loader in the script itself sees us end, and says what to do.
+                raise SystemExit(1) from None
+            except OSError:
+                self.close()
+                raise _ended(f"worker {worker + 1} of {count} (process)", process) from None
             except Exception as error:
                 self.close()
                 got = f"{type(job.dataset).__name__}, which can't be sent to a process ({error})"
@@ -295,12 +302,8 @@ class Processes:
         return result
 
     def _gone(self, worker: int) -> DataError:
-        self._processes[worker].join(1)
-        got = f"worker {worker + 1} of {self.count} (process), which ended by itself"
-        code = self._processes[worker].exitcode
-        why = f"Its exit code is {code}"
-        remedy = 'A script that starts processes needs: if __name__ == "__main__": around its work'
-        return DataError(message("DataLoader", got, "a batch", why=why, remedy=remedy))
+        name = f"worker {worker + 1} of {self.count} (process)"
+        return _ended(name, self._processes[worker])
 
     def close(self) -> None:
         """End the workers at once."""
@@ -310,6 +313,15 @@ class Processes:
             process.terminate()
         for process in self._processes:
             process.join(5)
+
+
+def _ended(worker: str, process: Any) -> DataError:
+    """The error for a worker that is not there any more."""
+    process.join(1)
+    why = f"Its exit code is {process.exitcode}"
+    remedy = 'A script that starts processes needs: if __name__ == "__main__": around its work'
+    got = f"{worker}, which ended by itself"
+    return DataError(message("DataLoader", got, "a batch", why=why, remedy=remedy))
 
 
 def _serve(pipe: Any, job: Job, name: str) -> None:
