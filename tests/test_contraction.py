@@ -17,6 +17,12 @@ def test_einsum_is_numpys(equation):
     np.testing.assert_allclose(y.numpy(), np.einsum(equation, A, B), atol=1e-12)
 
 
+def test_dots_are_counted_from_the_last_axis():
+    x = np.random.default_rng(2).normal(size=(3, 3, 4))
+    y = cr.einsum("...i,...i->...", cr.tensor(x), cr.tensor(x[0]))
+    np.testing.assert_allclose(y.numpy(), np.einsum("...i,...i->...", x, x[0]), atol=1e-12)
+
+
 def test_gradients():
     a, b = cr.tensor(A), cr.tensor(B)
     assert cr.gradcheck(lambda a, b: cr.einsum("...ij,...jk->...ik", a, b), [a, b])

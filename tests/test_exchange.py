@@ -34,6 +34,13 @@ def test_powers_products_and_bits():
     assert (np.array([True, True, False]) ^ mask).tolist() == [False, True, True]
 
 
+@pytest.mark.parametrize("function", [np.less, np.greater_equal, np.subtract, np.power, np.equal])
+def test_numpys_operators_called_by_name(function):
+    for a, b in ((2.0, np.abs(B)), (np.abs(B), 2.0)):
+        ours = (cr.tensor(v) if isinstance(v, np.ndarray) else v for v in (a, b))
+        np.testing.assert_allclose(function(*ours).numpy(), function(a, b))
+
+
 def test_the_history_of_an_array_times_a_tensor():
     x = cr.tensor(B, requires_grad=True)
     (A * x).sum().backward()
@@ -82,3 +89,19 @@ def test_nearest_names(ask, text):
 def test_what_notebooks_ask_for_is_simply_not_there():
     assert not hasattr(cr.ones(2), "_repr_png_")
     assert not hasattr(cr.ones(2), "unsqeeze")
+
+
+def test_numpys_words_for_axes():
+    x = cr.tensor([[1.0, 2.0], [3.0, 5.0]])
+    assert x.sum(axis=0, keepdims=True).tolist() == [[4, 7]]
+    assert x.max(axis=1).indices.tolist() == [1, 1]
+    assert cr.softmax(x, axis=1).sum(axis=1).tolist() == pytest.approx([1, 1])
+    assert cr.cat([x, x], axis=1).shape == cr.stack([x[0]] * 4, axis=1).shape == (2, 4)
+    assert x.unsqueeze(axis=0).squeeze(axis=0).mean(axis=1).tolist() == [1.5, 4]
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "std"])
+def test_numpys_reductions_say_what_to_use(name):
+    remedy = rf"\[{name}\] got NumPy's out=.*x\.{name}\(\) keeps the history, np\.{name}\(x"
+    with pytest.raises(DtypeError, match=remedy):
+        getattr(np, name)(cr.tensor(B))

@@ -11,7 +11,7 @@ from chainrule import random as streams
 from chainrule.device import Device
 from chainrule.dtypes import DType, dtype_of, float32, int64
 from chainrule.errors import ShapeError, UsageError, message
-from chainrule.operands import axis_of, number_node
+from chainrule.operands import axis_of, number_node, numpy_words
 from chainrule.operators import choose
 from chainrule.ops import leaf, movement
 from chainrule.ops import random as draws
@@ -201,6 +201,7 @@ def randn_like(x: Tensor) -> Tensor:
 # ---------------------------------------------------------------- functions of several tensors
 
 
+@numpy_words
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors one after the other along an axis."""
     if not len(tensors):
@@ -214,6 +215,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 concatenate = cat
 
 
+@numpy_words
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new axis."""
     if not len(tensors):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -23,11 +24,34 @@ __all__ = [
     "cast_node",
     "expand_node",
     "number_node",
+    "numpy_words",
     "together",
 ]
 
 Axes = int | Sequence[int] | None
 NUMBERS = (bool, int, float, np.generic)
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def numpy_words(method: Callable[P, R]) -> Callable[P, R]:
+    """The method with NumPy's words for its arguments too, as in PyTorch: axis, keepdims."""
+
+    @wraps(method)
+    def call(*args: P.args, **options: P.kwargs) -> R:
+        if options:
+            for ours, numpys in (("dim", "axis"), ("keepdim", "keepdims")):
+                if numpys in options:
+                    options[ours] = options.pop(numpys)
+            if "out" in options:  # np.sum(x) calls x.sum(axis=…, out=…)
+                name = method.__name__
+                remedy = f"x.{name}() keeps the history, np.{name}(x.detach().numpy()) leaves it"
+                raise DtypeError(message(name, "NumPy's out=", "no out=", remedy=remedy))
+        return method(*args, **options)
+
+    return call
 
 
 def axis_of(axis: int, rank: int, where: str) -> int:

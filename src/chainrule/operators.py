@@ -23,6 +23,7 @@ from chainrule.operands import (
     broadcast_shapes,
     cast_node,
     number_node,
+    numpy_words,
     together,
 )
 from chainrule.ops import elementwise as e
@@ -320,13 +321,17 @@ class Operators(Handle):
 
     # ------------------------------------------------------------ reductions
 
+    @numpy_words
     def sum(self, dim: Axes = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
         """Σ x over the axes ``dim``, all by default. Whole numbers are summed as int64."""
         x = self if dtype is None else self.to(dtype)
         return _reduce(reduce.sum_, x, dim, keepdim)
 
-    def mean(self, dim: Axes = None, keepdim: bool = False) -> Tensor:
+    @numpy_words
+    def mean(self, dim: Axes = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
         """Σ x / n over the axes ``dim``, all by default."""
+        if dtype is not None:
+            return self.to(dtype).mean(dim, keepdim)
         if not self.dtype.is_floating_point:
             raise DtypeError(
                 message(
@@ -338,6 +343,7 @@ class Operators(Handle):
             count *= self.shape[axis]
         return self.sum(dim, keepdim) / count
 
+    @numpy_words
     def var(
         self,
         dim: Any = None,
@@ -367,6 +373,7 @@ class Operators(Handle):
         y = both[1] * (count / (count - less) if count > less else float("inf"))
         return y.reshape(reduce.kept(self.shape, axes)) if keepdim else y
 
+    @numpy_words
     def std(
         self,
         dim: Any = None,
@@ -378,22 +385,27 @@ class Operators(Handle):
         """The square root of ``var``; its error signal is 0 where all numbers are equal."""
         return _root(self.var(dim, unbiased, keepdim, correction=correction))
 
+    @numpy_words
     def amax(self, dim: Axes = None, keepdim: bool = False) -> Tensor:
         """The largest number; its error signal is shared evenly among ties."""
         return _reduce(reduce.amax, self, dim, keepdim)
 
+    @numpy_words
     def amin(self, dim: Axes = None, keepdim: bool = False) -> Tensor:
         """The smallest number; its error signal is shared evenly among ties."""
         return _reduce(reduce.amin, self, dim, keepdim)
 
+    @numpy_words
     def all(self, dim: Axes = None, keepdim: bool = False) -> Tensor:
         """Whether all numbers are non-zero: true of none."""
         return self.eq(0).sum(dim, keepdim).eq(0)
 
+    @numpy_words
     def any(self, dim: Axes = None, keepdim: bool = False) -> Tensor:
         """Whether some number is non-zero."""
         return self.ne(0).sum(dim, keepdim).ne(0)
 
+    @numpy_words
     def prod(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Π x along an axis (all by default), by halves: the derivative is right beside zeros."""
         x = self.reshape(-1) if dim is None else self
@@ -412,21 +424,25 @@ class Operators(Handle):
         y = y.unsqueeze(0).transpose(0, axis)
         return y if keepdim and dim is not None else y.squeeze(axis)
 
+    @numpy_words
     def cumsum(self, dim: int) -> Tensor:
         """Running sums along an axis."""
         axis = axis_of(dim, self.ndim, "cumsum")
         return self._of(recorder().record(reduce.cumsum, (self._node,), {"axis": axis}))
 
+    @numpy_words
     def logsumexp(self, dim: int, keepdim: bool = False) -> Tensor:
         """ln Σ exp(x) along an axis, without overflow."""
         axis = axis_of(dim, self.ndim, "logsumexp")
         y = self._of(recorder().record(reduce.logsumexp, (self._node,), {"axis": axis}))
         return y.unsqueeze(axis) if keepdim else y
 
+    @numpy_words
     def softmax(self, dim: int) -> Tensor:
         """exp(x) / Σ exp(x) along an axis, without overflow."""
         return self.log_softmax(dim).exp()
 
+    @numpy_words
     def log_softmax(self, dim: int) -> Tensor:
         """x - ln Σ exp(x) along an axis."""
         axis = axis_of(dim, self.ndim, "log_softmax")

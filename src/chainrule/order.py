@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.dtypes import float64, int64
 from chainrule.errors import DtypeError, IndexRangeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
-from chainrule.operands import Axes, axis_of
+from chainrule.operands import Axes, axis_of, numpy_words
 from chainrule.operators import Operators, choose
 from chainrule.ops import reduce
 from chainrule.storage import recorder
@@ -39,18 +39,21 @@ class Order(Operators):
 
     # ------------------------------------------------------------ extremes
 
+    @numpy_words
     def max(self, dim: Any = None, keepdim: bool = False) -> Any:
         """All: the largest number. Along an axis: (values, indices of the first maxima)."""
         if hasattr(dim, "_storage"):
             return self.maximum(dim)
         return self.amax() if dim is None else _extremum(self, dim, keepdim)
 
+    @numpy_words
     def min(self, dim: Any = None, keepdim: bool = False) -> Any:
         """All: the smallest number. Along an axis: (values, indices of the first minima)."""
         if hasattr(dim, "_storage"):
             return self.minimum(dim)
         return self.amin() if dim is None else _extremum(self, dim, keepdim, sign=-1)
 
+    @numpy_words
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Index of the first maximum along an axis, or in the flattened tensor."""
         x = self if dim is not None else self.reshape(-1)
@@ -58,22 +61,26 @@ class Order(Operators):
         y = x._of(recorder().record(reduce.argmax, (x._node,), {"axis": axis}))
         return y.unsqueeze(axis) if keepdim and dim is not None else y
 
+    @numpy_words
     def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Index of the first minimum along an axis, or in the flattened tensor."""
         return (-self).argmax(dim, keepdim)
 
     # ------------------------------------------------------------ sorting
 
+    @numpy_words
     def argsort(self, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
         """The indices that sort along an axis; equal numbers always keep their order."""
         meta = {"axis": axis_of(dim, self.ndim, "argsort"), "descending": descending}
         return self._of(recorder().record(reduce.argsort, (self._node,), meta))
 
+    @numpy_words
     def sort(self, dim: int = -1, descending: bool = False, stable: bool = True) -> Picked:
         """(sorted values, indices); equal numbers always keep their order, NaN is the largest"""
         order = self.argsort(dim, descending)
         return Picked(self.gather(dim, order), order)
 
+    @numpy_words
     def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Picked:
         """(the k largest values, their indices), the largest first; or the smallest"""
         axis = axis_of(dim, self.ndim, "topk")
@@ -83,6 +90,7 @@ class Order(Operators):
         order = self.argsort(axis, descending=largest).narrow(axis, 0, k)
         return Picked(self.gather(axis, order), order)
 
+    @numpy_words
     def median(self, dim: int | None = None, keepdim: bool = False) -> Any:
         """The number in the middle, the lower one of two; NaN if any is.
 
@@ -108,6 +116,7 @@ class Order(Operators):
         values = self.gather(axis, index)
         return Picked(*((y if keepdim else y.squeeze(axis)) for y in (values, index)))
 
+    @numpy_words
     def quantile(
         self,
         q: Any,
@@ -151,6 +160,7 @@ class Order(Operators):
 
     # ------------------------------------------------------------ counting
 
+    @numpy_words
     def count_nonzero(self, dim: Axes = None) -> Tensor:
         """How many numbers are not 0, along the axes ``dim``, all by default."""
         return self.ne(0).sum(dim)

@@ -13,7 +13,7 @@ import numpy as np
 from chainrule.dtypes import bool_
 from chainrule.errors import DtypeError, ShapeError, message
 from chainrule.graph import type_text
-from chainrule.operands import NUMBERS, axis_of, broadcast_shapes
+from chainrule.operands import NUMBERS, axis_of, broadcast_shapes, numpy_words
 from chainrule.operators import choose, in_place
 from chainrule.ops import index as i
 from chainrule.order import Order
@@ -33,6 +33,7 @@ class Places(Order):
 
     # ------------------------------------------------------------ along one axis
 
+    @numpy_words
     def gather(self, dim: int, index: Tensor) -> Tensor:
         """y[..., j, ...] = x[..., index[..., j, ...], ...] along an axis"""
         axis = axis_of(dim, self.ndim, "gather")
@@ -67,6 +68,7 @@ class Places(Order):
         meta = {"axis": axis_of(dim, self.ndim, "scatter_add")}
         return self._of(recorder().record(i.scatter_add, inputs, meta))
 
+    @numpy_words
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """The slices of an axis that ``index`` lists."""
         axis = axis_of(dim, self.ndim, "index_select")

@@ -12,7 +12,7 @@ from chainrule.dtypes import int64
 from chainrule.errors import ShapeError, message
 from chainrule.graph import type_text
 from chainrule.handle import Handle
-from chainrule.operands import axis_of, number_node
+from chainrule.operands import axis_of, number_node, numpy_words
 from chainrule.ops import movement
 from chainrule.ops.op import Op
 from chainrule.path import Step, contiguous_strides, path_strides, reshaped_strides
@@ -93,6 +93,7 @@ class Views(Handle):
         sizes = _shape_of((tuple(sizes),), (self.shape[axis],), "unflatten")
         return self.reshape((*self.shape[:axis], *sizes, *self.shape[axis + 1 :]))
 
+    @numpy_words
     def unsqueeze(self, dim: int) -> Tensor:
         """A new axis of size 1."""
         axis = axis_of(dim, self.ndim + 1, "unsqueeze")
@@ -100,6 +101,7 @@ class Views(Handle):
             movement.reshape, {"shape": (*self.shape[:axis], 1, *self.shape[axis:])}
         )
 
+    @numpy_words
     def squeeze(self, dim: int | Sequence[int] | None = None) -> Tensor:
         """Without the axes of size 1, or without those of them in ``dim``."""
         named = range(self.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
