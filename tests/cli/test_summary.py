@@ -36,3 +36,25 @@ def test_names_that_are_not_there(capsys, tmp_path, monkeypatch):
     assert main(["summary", "3-0-1"]) == 2
     assert "needs widths of at least 1" in capsys.readouterr().err
     assert not Path("runs").exists()
+
+
+SCRIPT = """
+from chainrule import nn
+net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+number = 3
+"""
+
+
+def test_a_module_of_a_script(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.py").write_text(SCRIPT)
+    assert main(["summary", "my.py", "--input", "3x8x8"]) == 0
+    assert "0/Conv2d  [N,4,6,6]         112" in capsys.readouterr().out
+    assert main(["cost", "my.py:net", "--input", "3x8x8", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["forward"] == 4 * 36 * 27
+    assert main(["summary", "my.py:net"]) == 2
+    assert "--input 1x28x28" in capsys.readouterr().err
+    assert main(["summary", "my.py:nett"]) == 2
+    assert "got no 'nett' in my.py, needs a Module. Did you mean net?" in capsys.readouterr().err
+    assert main(["summary", "my.py:number"]) == 2
+    assert "got number of my.py, which is no Module" in capsys.readouterr().err

@@ -186,7 +186,7 @@ def test_layers_in_the_same_place_of_the_tree_as_in_the_errors():
 
 
 def test_wrong_use():
-    with pytest.raises(UsageError, match=r"\[summary\] got Conv2d, needs input_size"):
+    with pytest.raises(UsageError, match=r"\[Conv2d\] got no input_size, needs the sizes of"):
         nn.Conv2d(1, 1, 3).summary()
 
     class Hidden(nn.Module):

@@ -15,8 +15,9 @@ from chainrule.inspect.cost import cost, growth, jacobian_order, table, why_back
 
 HELP = """Count the multiply-adds of a step, forward and backward, layer by layer.
 
-NAME is a system or a model (lenet), the widths of an MLP (784-128-10), a run,
-or one of the lectures' comparisons; without a name, they are listed.
+NAME is a system or a model (lenet), the widths of an MLP (784-128-10), a Module
+of a script (net.py:net), a run, or one of the lectures' comparisons; without a
+name, they are listed.
 
 \b
 Examples:

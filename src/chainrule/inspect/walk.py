@@ -136,9 +136,9 @@ def _own_input(model: Module) -> tuple[int, ...]:
     first = next((part for part in model.modules() if part._parameters), None)
     features = getattr(first, "in_features", None)
     if features is None:
-        got, needs = type(model).__name__, "input_size, the sizes of one sample"
-        remedy = "Such as model.summary((1, 28, 28))"
-        raise UsageError(message("summary", got, needs, remedy=remedy))
+        got, needs = "no input_size", "the sizes of one sample"
+        remedy = "Such as (1, 28, 28); on the command line --input 1x28x28"
+        raise UsageError(message(type(model).__name__, got, needs, remedy=remedy))
     return (features,)
 
 
@@ -149,8 +149,8 @@ def _sizes(given: Any) -> list[Any]:
     sizes = list(given) if several else [given]
     for size in sizes:
         if not isinstance(size, Tensor) and not all(isinstance(n, int) and n >= 0 for n in size):
-            got, needs = f"input_size={given!r}", "the sizes of one sample, such as (1, 28, 28)"
-            raise UsageError(message("summary", got, needs))
+            needs = "the sizes of one sample, such as (1, 28, 28)"
+            raise UsageError(message("input_size", repr(given), needs))
     return sizes
 
 
