@@ -116,7 +116,9 @@ LAYERS: dict[str, tuple[tuple[Any, ...], Inputs]] = {
     "ConstantPad2d": ((1, 0.5), _normal(PLANE)),
 }
 
-NOT_A_LAYER = {"Module", "ModuleDict", "ModuleList", "Parameter", "Sequential"}
+NOT_A_LAYER = {
+    "Module", "ModuleDict", "ModuleList", "Parameter", "ParameterDict", "ParameterList", "Sequential",
+}  # fmt: skip
 
 
 def layer_names() -> list[str]:
