@@ -71,6 +71,34 @@ def test_an_old_terminal_gets_plain_characters():
     assert done.stdout.isascii()
 
 
+def test_predict_is_a_first_step_only_where_there_is_a_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([]) == 0
+    assert "predict" not in capsys.readouterr().out
+    (tmp_path / "runs" / "lenet-001").mkdir(parents=True)
+    (tmp_path / "runs" / "lenet-001" / "last.safetensors").touch()
+    assert main([]) == 0
+    assert "predict last" in capsys.readouterr().out
+
+
+INTERRUPTED_WHILE_IT_IS_LOADED = """
+import sys
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupts())
+from chainrule.cli import main
+sys.exit(main())
+"""
+
+
+def test_ctrl_c_while_the_verbs_are_loaded_is_quiet():
+    command = [sys.executable, "-c", INTERRUPTED_WHILE_IT_IS_LOADED]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 def test_a_reader_that_leaves_is_no_error():
     command = f"{sys.executable} -m chainrule gradcheck ops | head -1"

@@ -100,6 +100,7 @@ def test_get_tells_each_file(capsys, monkeypatch, folder):
         return folder / name
 
     monkeypatch.setattr("chainrule.cli.data.download", pretend)
+    monkeypatch.setattr("chainrule.cli.data.open_dataset", lambda *which: None)
     assert main(["data", "get", "mnist"]) == 0
     assert lines(capsys) == ["getting a.gz (2.5 MB)", f"mnist is now in {folder / 'mnist'}"]
     assert main(["data", "get", "mnist", "--json"]) == 0
@@ -128,3 +129,5 @@ def test_missing_and_damaged_files(capsys, folder):
     assert main(["data", "show", "mnist"]) == 1
     error = capsys.readouterr().err
     assert "a web page (HTML)" in error and len(error.splitlines()) == 1
+    assert main(["data", "get", "mnist"]) == 1
+    assert "Delete it and get it again" in capsys.readouterr().err

@@ -32,7 +32,7 @@ def inside(folder, monkeypatch):
 def test_a_sample_of_the_test_data(capsys):
     assert main(["predict", "last", "--sample", "7"]) == 0
     out = capsys.readouterr().out
-    assert "test digit 7, labelled " in out
+    assert "test sample 7, labelled " in out
     assert "█" in out
     assert "answer " in out
     assert max(map(len, out.splitlines())) <= 80

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,54 @@ def test_ctrl_c_keeps_the_last_checkpoint():
         "steps of the next: "
     ) in out
     assert out.endswith(" train --resume lenet-001\n")
+
+
+def test_a_resumed_run_ends_as_if_it_had_not_been_interrupted(capsys):
+    words = ["train", "xor", "--epochs", "60", "--json"]
+    assert main(words) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert main(["train", "xor", "--epochs", "20", "--json", "--checkpoint-every", "7"]) == 0
+    capsys.readouterr()
+    assert main(["train", "--resume", "xor-002"]) == 0
+    assert (
+        capsys.readouterr().out
+        == "runs/xor-002 is finished: 20 epochs. --epochs N asks for more.\n"
+    )
+    assert main(["train", "--resume", "last", "--epochs", "60", "--json"]) == 0
+    longer = json.loads(capsys.readouterr().out)
+    assert longer["table"] == whole["table"] and len(longer["epochs"]) == 60
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--resume", "lenet-009"], "'lenet-009', needs a run's folder"),
+        (["xor", "--resume", "last"], "--resume and xor, needs --resume alone"),
+        (["--resume", "last", "--seed", "2"], "--resume and --seed"),
+        (["--resume", "last", "--lr", "2"], "The run keeps its own"),
+        (["lenet", "--data", "mnits"], "Did you mean mnist?"),
+        (["lenet", "--nan", "halt"], "--nan halt, needs stop, strict or ignore"),
+    ],
+)
+def test_wrong_use_of_resume_and_data(capsys, words, says):
+    assert main(["train", *words]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert len(error.splitlines()) == 1
+    assert not Path("runs").exists()
+
+
+def test_a_full_recipe_that_misses_its_figure_fails(monkeypatch, capsys):
+    recipe = next(iter(SYSTEMS["xor"].recipes.values()))
+    short = replace(recipe, epochs=1)
+    monkeypatch.setitem(SYSTEMS, "xor", replace(SYSTEMS["xor"], recipes={"short": short}))
+    assert main(["train", "xor"]) == 1
+    assert "MISSED" in capsys.readouterr().out
+    assert main(["train", "xor", "--epochs", "1"]) == 0  # a choice of one's own is no failure
+
+
+def test_the_first_number_that_is_not_finite_is_one_message(capsys):
+    assert main(["train", "xor", "--lr", "1e38", "--epochs", "50"]) == 1
+    error = capsys.readouterr().err
+    assert "needs finite numbers" in error and "The parameters are those before this step." in error
+    assert len(error.splitlines()) == 1

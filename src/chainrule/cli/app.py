@@ -23,6 +23,7 @@ from chainrule.cli import (
     data,
     doctor,
     draw,
+    eval,
     explain,
     gradcheck,
     plot,
@@ -33,6 +34,7 @@ from chainrule.cli import (
 )
 from chainrule.cli.output import can_print_blocks, command, say, say_json
 from chainrule.errors import ChainruleError, UsageError
+from chainrule.train.runs import RUNS
 
 __all__ = ["app", "main"]
 
@@ -47,7 +49,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for verb in (train, predict, explain, draw, summary, cost, plot, gradcheck, run, data, doctor):
+for verb in (
+    train,
+    eval,
+    predict,
+    explain,
+    draw,
+    summary,
+    cost,
+    plot,
+    gradcheck,
+    run,
+    data,
+    doctor,
+):
     name, settings = verb.__name__.rpartition(".")[2], getattr(verb, "SETTINGS", None)
     app.command(name, help=verb.HELP, context_settings=settings)(verb.run)
 
@@ -77,7 +92,12 @@ def start(
 
 def _welcome() -> None:
     say(f"Chainrule {__version__}: a neural-network framework that you can see through\n")
-    steps = {f"{command()} {words}": what for words, what in FIRST_STEPS.items()}
+    known = any(RUNS.glob("*/last.safetensors"))  # only then there is something that can predict
+    steps = {
+        f"{command()} {words}": what
+        for words, what in FIRST_STEPS.items()
+        if known or not words.startswith("predict")
+    }
     width = max(map(len, steps))
     fits = width + max(map(len, steps.values())) < 75
     for words, what in steps.items():
@@ -98,7 +118,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader has gone: chainrule ... | head
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  what is left to flush goes there
-        return 1
+        return 141  # 128 + SIGPIPE, as of any program in a pipe
     except Exception as error:
         return _failed(error)
     return done if isinstance(done, int) else 0

@@ -192,6 +192,9 @@ def _get(name: str, data_dir: str | None, json: bool) -> None:
     if new:
         with _bar(quiet=json) as progress:
             there = download(name, data_dir, progress)
+    if name != "digits":
+        for split in ("train", "test"):
+            open_dataset(name, split, data_dir)  # damaged files are told now
     if json:
         say_json({"name": name, "where": str(there), "downloaded": new})
     elif name == "digits":

@@ -19,9 +19,16 @@ __all__ = ["can_print_blocks", "command", "console", "did_you_mean", "say", "say
 _PLAIN = str.maketrans({"→": "->", "·": "|", "×": "x", "−": "-", "…": "...", "≤": "<=", "∂": "d"})
 
 
+class _Pipe(Console):
+    """A console that tells when its reader has gone, instead of ending the program."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """The console of standard output as it is now; rich obeys NO_COLOR."""
-    return Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+    return _Pipe(highlight=False, soft_wrap=True, emoji=False, markup=False)
 
 
 def can_print_blocks(file: Any = None) -> bool:

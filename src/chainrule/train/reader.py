@@ -15,7 +15,9 @@ from chainrule.tensor import tensor
 from chainrule.train.checkpoint import load_checkpoint
 from chainrule.train.runs import open_run
 
-__all__ = ["PictureReader"]
+__all__ = ["READ", "PictureReader"]
+
+READ = ("digits", "mnist")  # data sets whose pictures any picture of a digit can be made like
 
 
 class PictureReader:
@@ -28,8 +30,9 @@ class PictureReader:
     def __init__(self, run: str | PathLike[str] = "last") -> None:
         self.run = open_run(run)
         checkpoint = self.run.read_checkpoint()
-        if checkpoint.get("data") != "digits":
-            got = f"{self.run}, trained on {checkpoint.get('data')}"
+        self.data = str(checkpoint.get("data"))
+        if self.data not in READ:
+            got = f"{self.run}, trained on {self.data}"
             raise UsageError(message("predict", got, "a network that reads pictures"))
         self.transforms: Any = from_spec(checkpoint["transforms"])
         self.model = models.build(checkpoint["name"], **checkpoint["config"])
@@ -38,7 +41,7 @@ class PictureReader:
 
     def prepare(self, picture: Any) -> np.ndarray:
         """What the network sees of a picture (a path, bytes or an array): f32[1,1,28,28]."""
-        return prepare_picture(picture, self.transforms, "digits").input
+        return prepare_picture(picture, self.transforms, self.data).input
 
     def sample(self, number: int) -> tuple[np.ndarray, int]:
         """Digit ``number`` of the test part as the network sees it, and its label."""
