@@ -117,7 +117,8 @@ LAYERS: dict[str, tuple[tuple[Any, ...], Inputs]] = {
 }
 
 NOT_A_LAYER = {
-    "Module", "ModuleDict", "ModuleList", "Parameter", "ParameterDict", "ParameterList", "Sequential",
+    "Module", "ModuleDict", "ModuleList", "Parameter", "ParameterDict", "ParameterList",
+    "Sequential",
 }  # fmt: skip
 
 
