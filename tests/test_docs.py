@@ -4,6 +4,7 @@ import doctest
 import importlib
 import importlib.util
 import re
+import runpy
 from pathlib import Path
 from types import ModuleType
 
@@ -82,6 +83,23 @@ def attribute(path):
     for name in path.split(".")[1:]:
         thing = getattr(thing, name)
     return thing
+
+
+SHOWN = re.compile(
+    r"<!-- run: python (examples/\w+\.py) -->\n```text\n(.*?)```$", re.DOTALL | re.MULTILINE
+)
+EXAMPLES = dict(SHOWN.findall((DOCS / "examples.md").read_text(encoding="utf-8")))
+
+
+def test_every_example_is_shown():
+    assert sorted(EXAMPLES) == sorted(page_id(path) for path in (ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", EXAMPLES)
+def test_an_example_prints_what_its_page_says(script, capsys):
+    runpy.run_path(str(ROOT / script), run_name="__main__")
+    printed = [line.rstrip() for line in capsys.readouterr().out.rstrip().splitlines()]
+    assert printed == EXAMPLES[script].splitlines()
 
 
 def loaded(path):
