@@ -155,3 +155,9 @@ def test_the_module_s_functions_are_those_of_the_default_generator():
     finally:
         random.set_state(before)
     assert random.get_state() == before
+
+
+def test_reserved_draws_are_those_that_would_have_come():
+    one, two = Stream(seed=3, number=2), Stream(seed=3, number=2)
+    assert one.reserve(3) == (3, 2, 0) and one.draws == 3
+    assert [two.next_draw() for _ in range(4)][3] == one.next_draw() == (3, 2, 3)

@@ -68,7 +68,7 @@ def test_idx_faults(content, words, tmp_path):
     path.write_bytes(content)
     with pytest.raises(DataError, match=words) as caught:
         read_idx(path)
-    assert str(path) in str(caught.value) and "Get it again" in str(caught.value)
+    assert str(path) in str(caught.value) and "Delete it and get it again" in str(caught.value)
 
 
 def test_a_missing_file(tmp_path):

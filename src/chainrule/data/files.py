@@ -123,7 +123,7 @@ def content_of(source: Source, name: str = "") -> tuple[bytes, str]:
         raise DataError(message("data", got, "a file")) from error
 
 
-_AGAIN = "Get it again: chainrule data get NAME"
+_AGAIN = "Delete it and get it again: chainrule data get NAME"
 
 
 def _damaged(name: str, why: str) -> DataError:
