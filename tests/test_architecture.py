@@ -27,6 +27,7 @@ TENSOR = [
     "operators",
     "order",
     "places",
+    "filling",
     "views",
     "indexing",
     "tensor",

@@ -40,8 +40,6 @@ __all__ = [
     "randn_like",
     "randperm",
     "stack",
-    "tril",
-    "triu",
     "where",
     "zeros",
     "zeros_like",
@@ -248,15 +246,3 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     along = [(1,) * k + (n,) + (1,) * (len(shape) - k - 1) for k, n in enumerate(shape)]
     grids = [x.reshape(at).expand(shape) for x, at in zip(axes, along, strict=True)]
     return tuple(x.transpose(0, 1) if indexing == "xy" and len(axes) > 1 else x for x in grids)
-
-
-def tril(x: Tensor, diagonal: int = 0) -> Tensor:
-    """The lower triangle of matrices, zeros above it."""
-    mask = np.tri(x.shape[-2], x.shape[-1], diagonal, dtype=bool)
-    return choose(tensor(mask).expand(x.shape), x, 0)
-
-
-def triu(x: Tensor, diagonal: int = 0) -> Tensor:
-    """The upper triangle of matrices, zeros below it."""
-    mask = ~np.tri(x.shape[-2], x.shape[-1], diagonal - 1, dtype=bool)
-    return choose(tensor(mask).expand(x.shape), x, 0)

@@ -18,15 +18,15 @@ __all__ = [
     "bitwise_xor", "bmm", "ceil", "chunk", "clamp", "clamp_max", "clamp_min", "clone", "cos",
     "count_nonzero", "cumsum", "detach", "diag", "diagonal", "div", "dot", "eq", "equal", "erf",
     "exp", "expm1", "flatten", "flip", "floor", "floor_divide", "fmod", "gather", "ge", "gt",
-    "histc", "index_add", "index_copy", "index_fill", "index_select", "isfinite", "isinf",
-    "isnan", "le", "lerp", "log", "log1p", "log_softmax", "logical_and", "logical_not",
+    "histc", "index_add", "index_copy", "index_fill", "index_select", "isclose", "isfinite",
+    "isinf", "isnan", "le", "lerp", "log", "log1p", "log_softmax", "logical_and", "logical_not",
     "logical_or", "logical_xor", "logsumexp", "lt", "masked_fill", "masked_select", "matmul",
     "max", "maximum", "mean", "median", "min", "minimum", "mm", "movedim", "mul", "mv", "narrow",
     "ne", "neg", "nonzero", "norm", "numel", "outer", "permute", "pow", "prod", "quantile",
     "reciprocal", "relu", "remainder", "repeat_interleave", "reshape", "roll", "round", "rsqrt",
     "scatter", "scatter_add", "sigmoid", "sign", "sin", "softmax", "sort", "split", "sqrt",
     "square", "squeeze", "std", "sub", "sum", "tanh", "tile", "topk", "trace", "transpose",
-    "trunc", "unbind", "unsqueeze", "var",
+    "tril", "triu", "trunc", "unbind", "unsqueeze", "var",
 ]  # fmt: skip
 
 
@@ -42,33 +42,15 @@ def _function(name: str) -> Callable[..., Any]:
 
 
 (
-    abs, add, addcdiv, addcmul, addmm, all, amax, amin, any, argmax, argmin, argsort, bincount,
-    bitwise_and, bitwise_not, bitwise_or, bitwise_xor, bmm, ceil, chunk, clamp, clamp_max,
-    clamp_min, clone, cos, count_nonzero, cumsum, detach, diag, diagonal, div, dot, eq, erf, exp,
-    expm1, flatten, flip, floor, floor_divide, fmod, gather, ge, gt, histc, index_add,
-    index_copy, index_fill, index_select, isfinite, isinf, isnan, le, lerp, log, log1p,
-    log_softmax, logical_and, logical_not, logical_or, logical_xor, logsumexp, lt, masked_fill,
-    masked_select, matmul, max, maximum, mean, median, min, minimum, mm, movedim, mul, mv,
-    narrow, ne, neg, nonzero, norm, numel, outer, permute, pow, prod, quantile, reciprocal, relu,
-    remainder, repeat_interleave, reshape, roll, round, rsqrt, scatter, scatter_add, sigmoid,
-    sign, sin, softmax, sort, split, sqrt, square, squeeze, std, sub, sum, tanh, tile, topk,
-    trace, transpose, trunc, unbind, unsqueeze, var,
-) = (_function(name) for name in __all__ if name not in ("allclose", "equal"))  # fmt: skip
-
-
-def equal(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors have the same shape and elements.
-
-    >>> equal(tensor([1, 2]), tensor([1, 2])), equal(tensor([1]), tensor([1, 2]))
-    (True, False)
-    """
-    return a.shape == b.shape and bool(a.eq(b).all())
-
-
-def allclose(a: Tensor, b: Tensor, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
-    """Whether |a - b| ≤ atol + rtol·|b| everywhere.
-
-    >>> allclose(tensor([1.0]), tensor([1.000001])), allclose(tensor([1.0]), tensor([1.1]))
-    (True, False)
-    """
-    return bool(((a - b).abs() <= atol + rtol * b.abs()).all())
+    abs, add, addcdiv, addcmul, addmm, all, allclose, amax, amin, any, argmax, argmin, argsort,
+    bincount, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, bmm, ceil, chunk, clamp,
+    clamp_max, clamp_min, clone, cos, count_nonzero, cumsum, detach, diag, diagonal, div, dot,
+    eq, equal, erf, exp, expm1, flatten, flip, floor, floor_divide, fmod, gather, ge, gt, histc,
+    index_add, index_copy, index_fill, index_select, isclose, isfinite, isinf, isnan, le, lerp,
+    log, log1p, log_softmax, logical_and, logical_not, logical_or, logical_xor, logsumexp, lt,
+    masked_fill, masked_select, matmul, max, maximum, mean, median, min, minimum, mm, movedim,
+    mul, mv, narrow, ne, neg, nonzero, norm, numel, outer, permute, pow, prod, quantile,
+    reciprocal, relu, remainder, repeat_interleave, reshape, roll, round, rsqrt, scatter,
+    scatter_add, sigmoid, sign, sin, softmax, sort, split, sqrt, square, squeeze, std, sub, sum,
+    tanh, tile, topk, trace, transpose, tril, triu, trunc, unbind, unsqueeze, var,
+) = (_function(name) for name in __all__)  # fmt: skip

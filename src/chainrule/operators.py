@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.dtypes import DType, bool_, float32, int64, uint8
+from chainrule.dtypes import DType, bool_, float32, float64, int64, uint8
 from chainrule.errors import DtypeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.handle import Handle
@@ -273,6 +273,24 @@ class Operators(Handle):
     def isinf(self) -> Tensor:
         """True where x is +∞ or -∞."""
         return ~(self.isfinite() | self.isnan())
+
+    def isclose(
+        self, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+    ) -> Tensor:
+        """True where |x - other| ≤ atol + rtol·|other|, or both are equal"""
+        a, b = (x if x.is_floating_point() else x.to(float64) for x in (self, other))
+        close = ((a - b).abs() <= atol + rtol * b.abs()) & b.isfinite() | a.eq(b)
+        return close | a.isnan() & b.isnan() if equal_nan else close
+
+    def allclose(
+        self, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+    ) -> bool:
+        """Whether |x - other| ≤ atol + rtol·|other| everywhere, which computes it."""
+        return bool(self.isclose(other, rtol, atol, equal_nan).all())
+
+    def equal(self, other: Tensor) -> bool:
+        """Whether shape and elements are the same, which computes them."""
+        return self.shape == other.shape and bool(self.eq(other).all())
 
     def logical_and(self, other: Any) -> Tensor:
         """True where both are not zero."""

@@ -24,19 +24,19 @@ from chainrule.errors import (
     not_found,
 )
 from chainrule.exchange import Snapshot, called_by_numpy
+from chainrule.filling import Filling
 from chainrule.graph import type_text
 from chainrule.operands import number_node
 from chainrule.ops import elementwise, leaf
 from chainrule.ops.movement import concatenate
 from chainrule.path import Step
-from chainrule.places import Places
 from chainrule.storage import FAILED, Recorded, Storage, recorder
 from chainrule.views import Views
 
 __all__ = ["Tensor", "tensor"]
 
 
-class Tensor(Places, Views):
+class Tensor(Filling, Views):
     """An array with a history: values in ``shape`` and ``dtype``, gradients in ``grad``.
 
     Operations are recorded and computed when somebody looks (``print``, ``item``, ``numpy`` ...).
@@ -448,11 +448,6 @@ class Tensor(Places, Views):
     def number(self, value: Any) -> Tensor:
         """A Python number as a tensor of no axes, of this dtype: a run-time scalar."""
         return Tensor._of(number_node(value, self.dtype))
-
-    def new_zeros(self, *shape: Any) -> Tensor:
-        """Zeros of this dtype."""
-        sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], _int) else shape
-        return Tensor._of(recorder().leaf(leaf.data, np.zeros(sizes, self.dtype.numpy), self.dtype))
 
     @staticmethod
     def _join(parts: Sequence[Tensor], axis: _int) -> Tensor:
