@@ -8,7 +8,33 @@ import pytest
 import chainrule as cr
 import chainrule.nn.functional as F
 from chainrule import nn
-from chainrule.errors import DtypeError, IndexRangeError, NameNotFoundError, ShapeError, UsageError
+from chainrule.errors import (
+    DeviceError,
+    DtypeError,
+    IndexRangeError,
+    NameNotFoundError,
+    ShapeError,
+    UsageError,
+)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **k: nn.Linear(2, 2, **k),
+        lambda **k: nn.Conv2d(None, 2, 3, **k),
+        lambda **k: nn.BatchNorm1d(2, **k),
+        lambda **k: nn.GroupNorm(1, 2, **k),
+        lambda **k: nn.LayerNorm(2, **k),
+        lambda **k: nn.Embedding(2, 2, **k),
+        lambda **k: nn.LocallyConnected2d(1, 1, 4, 3, **k),
+    ],
+)
+def test_a_device_that_is_not_here_is_refused(make):
+    with pytest.raises(DeviceError):
+        make(device="cuda")
+    layer = make(device="cpu", dtype=cr.float64)
+    assert layer._open or layer.weight.dtype is cr.float64
 
 
 def test_forgot_flatten():

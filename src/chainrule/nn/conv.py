@@ -6,12 +6,12 @@ from collections.abc import Callable
 from math import prod, sqrt
 from typing import Any
 
-from chainrule.dtypes import dtype_of, float32
 from chainrule.errors import ShapeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.nn.calls import here, public
 from chainrule.nn.init import uniform_parameter
 from chainrule.nn.padding import MODES, pad
+from chainrule.nn.parameter import number_type
 from chainrule.nn.sizes import Size, Sized, tuple_of
 from chainrule.ops import elementwise, movement
 from chainrule.ops.conv import conv
@@ -169,7 +169,7 @@ class _Conv(Sized):
                 raise UsageError(message(name, "padding='full'", "'same', 'valid' or numbers"))
             self._widths(self.padding)
         self._with_bias = bias
-        self._dtype = float32 if dtype is None else dtype_of(dtype)
+        self._dtype = number_type(dtype, device)
         self._make_or_wait(in_channels=in_channels)
 
     def _make_parameters(self) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.creation import randn
-from chainrule.dtypes import dtype_of, float32, int64
+from chainrule.dtypes import int64
 from chainrule.errors import DtypeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public
 from chainrule.nn.module import Module
-from chainrule.nn.parameter import Parameter
+from chainrule.nn.parameter import Parameter, number_type
 from chainrule.operators import choose
 from chainrule.ops import index
 from chainrule.ops.labels import class_index
@@ -79,11 +79,12 @@ class Embedding(Module):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
+        *,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        kind = float32 if dtype is None else dtype_of(dtype)
+        kind = number_type(dtype, device)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             needs = f"less than {num_embeddings}"

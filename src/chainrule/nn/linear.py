@@ -5,13 +5,14 @@ from __future__ import annotations
 from math import prod, sqrt
 from typing import Any
 
-from chainrule.dtypes import dtype_of, float32, how_to_cast
+from chainrule.dtypes import how_to_cast
 from chainrule.errors import DtypeError, ShapeError, message
 from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public
 from chainrule.nn.fitting import origin
 from chainrule.nn.init import uniform_parameter
 from chainrule.nn.module import Module
+from chainrule.nn.parameter import number_type
 from chainrule.nn.sizes import Sized
 from chainrule.operands import expand_node
 from chainrule.ops import elementwise, movement
@@ -97,7 +98,7 @@ class Linear(Sized):
     ) -> None:
         super().__init__()
         self.out_features, self._with_bias = out_features, bias
-        self._dtype = float32 if dtype is None else dtype_of(dtype)
+        self._dtype = number_type(dtype, device)
         self._make_or_wait(in_features=in_features)
 
     def _make_parameters(self) -> None:
@@ -137,7 +138,7 @@ class Bilinear(Module):
         super().__init__()
         self.in1_features, self.in2_features = in1_features, in2_features
         self.out_features = out_features
-        kind = float32 if dtype is None else dtype_of(dtype)
+        kind = number_type(dtype, device)
         shape, bound = (out_features, in1_features, in2_features), 1 / sqrt(max(in1_features, 1))
         self.weight = uniform_parameter(shape, bound, kind)
         made = uniform_parameter((out_features,), bound, kind) if bias else None

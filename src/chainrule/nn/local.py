@@ -5,11 +5,11 @@ from __future__ import annotations
 from math import prod, sqrt
 from typing import Any
 
-from chainrule.dtypes import dtype_of, float32
 from chainrule.errors import DtypeError, ShapeError, message
 from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public
 from chainrule.nn.init import uniform_parameter
+from chainrule.nn.parameter import number_type
 from chainrule.nn.sizes import Size, Sized, tuple_of
 from chainrule.nn.unfold import unfold
 from chainrule.ops.windows import Type, Windows
@@ -102,7 +102,7 @@ class LocallyConnected2d(Sized):
         self.stride = tuple_of(stride, 2, "stride", name)
         self.padding = tuple_of(padding, 2, "padding", name)
         self.dilation = tuple_of(dilation, 2, "dilation", name)
-        self._dtype = float32 if dtype is None else dtype_of(dtype)
+        self._dtype = number_type(dtype, device)
         size = None if input_size is None else tuple_of(input_size, 2, "input_size", name)
         self._make_or_wait(in_channels=in_channels, input_size=size)
 

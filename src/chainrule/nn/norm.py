@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.creation import ones, zeros
-from chainrule.dtypes import dtype_of, float32
 from chainrule.errors import ShapeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public
 from chainrule.nn.init import constant_parameter
 from chainrule.nn.module import Module
 from chainrule.nn.padding import pad
+from chainrule.nn.parameter import number_type
 from chainrule.nn.pool import avg_pool2d
 from chainrule.nn.sizes import Sized
 from chainrule.ops import reduce
@@ -217,7 +217,7 @@ class _BatchNorm(Sized):
         super().__init__()
         self.eps, self.momentum, self.affine = eps, momentum, affine
         self.track_running_stats, self._with_bias = track_running_stats, affine and bias
-        self._dtype = float32 if dtype is None else dtype_of(dtype)
+        self._dtype = number_type(dtype, device)
         self._make_or_wait(num_features=num_features)
 
     def _make_parameters(self) -> None:
@@ -322,7 +322,7 @@ class GroupNorm(Module):
             raise UsageError(message("GroupNorm", got, "a multiple of num_groups"))
         self.num_groups, self.num_channels = num_groups, num_channels
         self.eps, self.affine = eps, affine
-        kind = float32 if dtype is None else dtype_of(dtype)
+        kind = number_type(dtype, device)
         shape = (num_channels,)
         for name, value, wanted in (("weight", 1.0, affine), ("bias", 0.0, affine and bias)):
             made = constant_parameter(shape, value, kind) if wanted else None
@@ -371,7 +371,7 @@ class RMSNorm(Module):
         sizes = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
         self.normalized_shape, self.eps = tuple(sizes), eps
         self.elementwise_affine = elementwise_affine
-        kind = float32 if dtype is None else dtype_of(dtype)
+        kind = number_type(dtype, device)
         weight = constant_parameter(self.normalized_shape, 1.0, kind)
         self.register_parameter("weight", weight if elementwise_affine else None)
 
@@ -404,7 +404,7 @@ class LayerNorm(Module):
         if not self.normalized_shape:
             raise UsageError(message("LayerNorm", "normalized_shape=()", "at least one axis"))
         self.elementwise_affine = elementwise_affine
-        kind = float32 if dtype is None else dtype_of(dtype)
+        kind = number_type(dtype, device)
         shape = self.normalized_shape
         weight = constant_parameter(shape, 1.0, kind) if elementwise_affine else None
         self.register_parameter("weight", weight)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from chainrule.device import Device
+from chainrule.dtypes import DType, dtype_of, float32
 from chainrule.ops import elementwise
 from chainrule.storage import Storage, recorder
 from chainrule.tensor import Tensor, tensor
 
-__all__ = ["Parameter"]
+__all__ = ["Parameter", "number_type"]
 
 
 class Parameter(Tensor):
@@ -37,3 +39,10 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter({super().__repr__()})"
+
+
+def number_type(dtype: Any, device: Any) -> DType:
+    """The dtype of a layer's parameters, float32 unless told.  Raises for a device but the CPU."""
+    if device is not None:
+        Device(device)
+    return float32 if dtype is None else dtype_of(dtype)
