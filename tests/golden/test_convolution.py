@@ -5,6 +5,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import func, nn
+from chainrule.inspect.template import match_template
 from chainrule.nn import functional as F
 
 A06_IMAGE = [[1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0], [0, 1, 1, 0, 0]]
@@ -272,3 +273,15 @@ def test_a17_the_matrix_of_a_same_layer_is_tridiagonal_toeplitz():
     expected = 2 * np.eye(5, k=-1) + 3 * np.eye(5) + 5 * np.eye(5, k=1)
     assert matrix.tolist() == expected.tolist()
     assert matrix[0].tolist() == [3, 5, 0, 0, 0]  # one copy of the slide has a third entry here
+
+
+def test_a48_normalised_cross_correlation_finds_a_template():
+    rng = np.random.default_rng(48)
+    picture = rng.uniform(size=(24, 30))
+    template = picture[6:13, 11:19]
+    scores = match_template(data(picture), data(template)).numpy()
+    assert np.unravel_index(scores.argmax(), scores.shape) == (6, 11)
+    assert scores[6, 11] == pytest.approx(1, abs=1e-12)
+    assert np.delete(scores.ravel(), scores.argmax()).max() < 0.9
+    brighter = match_template(data(3 * picture + 20), data(template)).numpy()
+    np.testing.assert_allclose(brighter, scores, atol=1e-9)
