@@ -26,8 +26,7 @@ STYLES = ("graph", "neurons", "blocks")
 def draw(model_or_loss: Any, x: Any = None, style: str = "graph") -> Drawing:
     """A picture: ``.svg`` is its text, ``.save(path)`` writes it, notebooks show it.
 
-    ``graph``    the computation graph of a tensor, each value v with its error signal v̄; a large
-                 graph, and a model, layer by layer
+    ``graph``    a tensor's graph, each value v with its error signal v̄; if large, layer by layer
     ``neurons``  an MLP: a circle for each unit, a line for each weight
     ``blocks``   the volumes of a convolutional network, to scale
 
