@@ -52,6 +52,16 @@ def test_examples_are_of_layers_that_are_named_right():
     assert {name for name in LAYERS if name not in nn.__all__} <= later
 
 
+def test_a_layer_without_an_example_says_what_to_do(capsys, monkeypatch):
+    monkeypatch.delitem(LAYERS, "Linear")
+    assert main(["gradcheck", "nn.Linear"]) == 2
+    assert "needs a layer that has an example in cli/layers.py" in capsys.readouterr().err
+
+
+def test_containers_are_no_layers():
+    assert not {"nn.Sequential", "nn.ModuleList", "nn.Module", "nn.Parameter"} & set(layer_names())
+
+
 def test_a_layer(capsys):
     assert main(["gradcheck", "nn.Linear"]) == 0
     out = capsys.readouterr().out

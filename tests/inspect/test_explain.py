@@ -150,6 +150,30 @@ def test_every_number_of_a_random_board(seed):
     assert len(backward) > 1
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_every_number_of_the_json(seed):
+    """Parsed back: formulas with names and with numbers give the values, addends their sum."""
+    loss, _ = random_loss(seed)
+    nodes = json.loads(json.dumps(cr.explain(loss, digits=17).to_json()))["nodes"]
+    values = {python(node["name"]): node["value"] for node in nodes}
+    signals = [node["error_signal"] for node in nodes if node["error_signal"]]
+    values |= {python(signal["name"]): signal["value"] for signal in signals}
+    for node in nodes:
+        if node["formula"] is None:
+            assert node["numbers"] is None
+            continue
+        for text in (node["formula"], node["numbers"]):
+            assert evaluate(text, **values) == pytest.approx(node["value"], rel=1e-12, abs=1e-300)
+    for signal in signals:
+        for addend in signal["addends"]:
+            for text in (addend["formula"], addend["numbers"]):
+                got = evaluate(text, **values)
+                assert got == pytest.approx(addend["value"], rel=1e-9, abs=1e-12), text
+        if signal["addends"]:
+            total = math.fsum(addend["value"] for addend in signal["addends"])
+            assert total == pytest.approx(signal["value"], rel=1e-10, abs=1e-13)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_explaining_changes_nothing(seed):
     plain, leaves = random_loss(seed)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from chainrule.inspect.latex import latex_of
 from chainrule.inspect.notation import NOTATIONS, ascii_text
 
 F = nn.functional
+shown = cache(explain_preset)  # each is looked at by several tests
 
 
 def balanced(text):
@@ -41,7 +43,7 @@ def without_matrices(text):
 @pytest.mark.parametrize("name", PRESETS)
 def test_latex_is_read_by_mathtext(name, notation):
     mathtext = pytest.importorskip("matplotlib.mathtext", reason="matplotlib reads the formulas")
-    text = explain_preset(name, notation=notation).to_latex()
+    text = shown(name, notation=notation).to_latex()
     balanced(text)
     first, *lines, last = text.splitlines()
     assert (first, last) == (r"\begin{aligned}", r"\end{aligned}")
@@ -83,16 +85,16 @@ def test_latex_of_a_formula(text, wanted):
 @pytest.mark.parametrize("notation", NOTATIONS)
 @pytest.mark.parametrize("name", PRESETS)
 def test_plain_letters(name, notation):
-    explanation = explain_preset(name, notation=notation, ascii=True)
+    explanation = shown(name, notation=notation, ascii=True)
     text = str(explanation)
     assert text.isascii(), [c for c in text if not c.isascii()]
     assert "?" not in text
-    plain = ascii_text(str(explain_preset(name, notation=notation)))
+    plain = ascii_text(str(shown(name, notation=notation)))
     assert re.sub(r"\s+", "", text) == re.sub(r"\s+", "", plain)
 
 
 def test_columns_of_plain_letters_stand_below_each_other():
-    lines = str(explain_preset("logistic-l2", ascii=True)).splitlines()
+    lines = str(shown("logistic-l2", ascii=True)).splitlines()
     start = lines.index("Forward") + 1
     rows = lines[start : start + 5]
     assert len({row.index(" = ") for row in rows}) == 1
@@ -101,7 +103,7 @@ def test_columns_of_plain_letters_stand_below_each_other():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_markdown_tables_have_equal_columns(name):
-    explanation = explain_preset(name)
+    explanation = shown(name)
     rows = [line for line in explanation.to_markdown().splitlines() if line.startswith("|")]
     assert {row.count("|") for row in rows} == {5}
     assert all(row.count("$") % 2 == 0 for row in rows)
@@ -113,10 +115,10 @@ def test_markdown_tables_have_equal_columns(name):
 @pytest.mark.parametrize("name", PRESETS)
 def test_json_holds_every_number_again(name):
     """Parsed back, each error signal is the sum of its addends."""
-    shown = json.loads(json.dumps(explain_preset(name, digits=17).to_json()))
-    assert set(shown) == {"title", "notes", "digits", "notation", "nodes"}
-    names = [node["name"] for node in shown["nodes"]]
-    for node in shown["nodes"]:
+    board = json.loads(json.dumps(shown(name, digits=17).to_json()))
+    assert set(board) == {"title", "notes", "digits", "notation", "nodes"}
+    names = [node["name"] for node in board["nodes"]]
+    for node in board["nodes"]:
         assert set(node) == {
             "name", "type", "op", "line", "formula", "numbers", "value", "error_signal",
         }  # fmt: skip
@@ -155,7 +157,7 @@ def squeezed(explanation):
     ],
 )  # fmt: skip
 def test_four_notations_side_by_side(notation, lines):
-    board = squeezed(explain_preset("two-layer", notation=notation))
+    board = squeezed(shown("two-layer", notation=notation))
     for line in lines:
         assert f"{line}\n" in board, line
 
@@ -165,7 +167,7 @@ def test_all_notations_have_the_same_numbers(name):
     values = {
         notation: {
             row["of"]: np.ravel(row["value"])
-            for row in explain_preset(name, notation=notation).rows
+            for row in shown(name, notation=notation).rows
             if row["phase"] == "backward" and not isinstance(row["value"], dict)
         }
         for notation in NOTATIONS
@@ -200,4 +202,4 @@ def test_a_row_times_its_jacobian_is_the_addend(seed):
 
 def test_an_unknown_notation():
     with pytest.raises(UsageError, match=r"got notation 'dot', needs one of bar, leibniz"):
-        explain_preset("xor", notation="dot")
+        shown("xor", notation="dot")

@@ -116,19 +116,17 @@ LAYERS: dict[str, tuple[tuple[Any, ...], Inputs]] = {
     "ConstantPad2d": ((1, 0.5), _normal(PLANE)),
 }
 
-NOT_A_LAYER = {
-    "Module", "ModuleDict", "ModuleList", "Parameter", "ParameterDict", "ParameterList",
-    "Sequential",
-}  # fmt: skip
-
 
 def layer_names() -> list[str]:
     """``nn.Linear``, ``nn.Conv2d`` ...: the layers and losses that can be checked by name."""
-    return [
-        f"nn.{name}"
-        for name in nn.__all__
-        if name not in NOT_A_LAYER and isinstance(getattr(nn, name), type)
-    ]
+    return [f"nn.{name}" for name in nn.__all__ if _computes(getattr(nn, name))]
+
+
+def _computes(thing: Any) -> bool:
+    """Whether it is a layer with a forward of its own, and no container of others."""
+    if not (isinstance(thing, type) and issubclass(thing, nn.Module)):
+        return False
+    return thing.forward is not nn.Module.forward and thing is not nn.Sequential
 
 
 def layer_example(what: str) -> tuple[nn.Module, tuple[np.ndarray, ...]]:
@@ -141,5 +139,10 @@ def layer_example(what: str) -> tuple[nn.Module, tuple[np.ndarray, ...]]:
         raise UsageError(message("gradcheck", what, "a layer or loss of nn", remedy=remedy))
     name = what.removeprefix("nn.")
     arguments, inputs = LAYERS.get(name, ((), _normal(ROW)))
-    layer = getattr(nn, name)(*arguments)
+    try:
+        layer = getattr(nn, name)(*arguments)
+    except TypeError:
+        needs = "a layer that has an example in cli/layers.py"
+        remedy = "chainrule gradcheck net.py:loss checks it in a script"
+        raise UsageError(message("gradcheck", what, needs, remedy=remedy)) from None
     return (layer.eval() if "Dropout" in name else layer), inputs(np.random.default_rng(0))

@@ -3,6 +3,7 @@
 from chainrule.inspect.cost import cost, jacobian_order, why_backprop
 from chainrule.inspect.draw import Drawing, draw
 from chainrule.inspect.explain import Explanation, explain
+from chainrule.inspect.overview import Overview
 from chainrule.inspect.presets import PRESETS, explain_preset
 from chainrule.inspect.summary import Summary, summary
 from chainrule.inspect.wiring import wiring
@@ -11,6 +12,7 @@ __all__ = [
     "PRESETS",
     "Drawing",
     "Explanation",
+    "Overview",
     "Summary",
     "cost",
     "draw",
