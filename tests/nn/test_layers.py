@@ -26,6 +26,7 @@ from chainrule.errors import (
         lambda **k: nn.BatchNorm1d(2, **k),
         lambda **k: nn.GroupNorm(1, 2, **k),
         lambda **k: nn.LayerNorm(2, **k),
+        lambda **k: nn.PReLU(**k),
         lambda **k: nn.Embedding(2, 2, **k),
         lambda **k: nn.LocallyConnected2d(1, 1, 4, 3, **k),
     ],

@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import pi, sqrt
 from typing import Any
 
-from chainrule.dtypes import dtype_of, float32
 from chainrule.errors import ShapeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public
 from chainrule.nn.init import constant_parameter
 from chainrule.nn.module import Module
+from chainrule.nn.parameter import number_type
 from chainrule.operators import choose
 from chainrule.tensor import Tensor
 
@@ -495,7 +495,7 @@ class PReLU(Module):
     ) -> None:
         super().__init__()
         self.num_parameters = num_parameters
-        kind = float32 if dtype is None else dtype_of(dtype)
+        kind = number_type(dtype, device)
         self.weight = constant_parameter((num_parameters,), init, kind)
 
     def forward(self, input: Tensor) -> Tensor:
