@@ -19,6 +19,7 @@ NETWORKS = [
     ("lenet5", {"variant": "1998"}, 60_000, (10,)),
     ("lenet5", {"num_classes": 26}, 63_066, (26,)),
     ("lenet_lecture", {}, 81_194, (10,)),
+    ("finder", {}, 3_825, (1024,)),
     ("first_layer", {"kind": "dense"}, 10_810, (10,)),
     ("first_layer", {"kind": "local"}, 2_890, (10,)),
     ("first_layer", {"kind": "shared"}, 1_490, (10,)),

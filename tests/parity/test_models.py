@@ -110,7 +110,16 @@ def shared(x, w):
     return T.linear(T.relu(maps).flatten(1), w["fc.weight"], w["fc.bias"])
 
 
+def finder(x, w):
+    import torch.nn.functional as T
+
+    x = T.relu(T.conv2d(x, w["conv1.weight"], w["conv1.bias"], padding=2))
+    x = T.relu(T.conv2d(x, w["conv2.weight"], w["conv2.bias"], padding=2))
+    return T.conv2d(x, w["conv3.weight"], w["conv3.bias"], padding=2).flatten(1)
+
+
 NETWORKS = [
+    ("finder", {}, finder),
     ("first_layer", {"kind": "local"}, local),
     ("first_layer", {"kind": "shared"}, shared),
     ("logistic", {"in_features": 3}, logistic),

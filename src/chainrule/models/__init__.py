@@ -7,6 +7,7 @@ from typing import Any
 
 from chainrule import nn
 from chainrule.errors import UsageError, message
+from chainrule.models.finder import finder
 from chainrule.models.first_layer import first_layer
 from chainrule.models.inpaint import inpaint_mlp
 from chainrule.models.lenet import lenet5, lenet_lecture
@@ -18,6 +19,7 @@ from chainrule.models.xor import xor
 __all__ = [
     "MODELS",
     "build",
+    "finder",
     "first_layer",
     "inpaint_mlp",
     "lenet5",
@@ -33,6 +35,7 @@ MODELS = {
     "xor": xor,
     "softmax_regression": softmax_regression,
     "mlp": mlp,
+    "finder": finder,
     "first_layer": first_layer,
     "lenet5": lenet5,
     "lenet_lecture": lenet_lecture,

@@ -13,6 +13,7 @@ from chainrule.systems.classification import (
 from chainrule.systems.counts import JACOBIAN_ORDER, WHY_BACKPROP
 from chainrule.systems.filtering import FILTERS
 from chainrule.systems.inpainting import INPAINT_MLP
+from chainrule.systems.matching import TEMPLATE_MATCHING
 from chainrule.systems.perceptrons import MLP_BINARY, MLP_REGRESSION
 from chainrule.systems.sharing import LOCALLY_CONNECTED
 from chainrule.systems.system import Figure, Parts, Recipe, Report, System
@@ -32,6 +33,7 @@ SYSTEMS: dict[str, System] = {
     "jacobian-order": JACOBIAN_ORDER,
     "filters": FILTERS,
     "locally-connected": LOCALLY_CONNECTED,
+    "template-matching": TEMPLATE_MATCHING,
     "softmax-regression": SOFTMAX_REGRESSION,
     "mlp-binary": MLP_BINARY,
     "mlp-regression": MLP_REGRESSION,
