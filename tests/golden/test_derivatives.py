@@ -256,6 +256,16 @@ def test_a46_the_jacobian_of_an_elementwise_product_is_diagonal():
     assert func.jacrev(lambda f: f * g)(data([1, 1, 1])).tolist() == np.diag([2.0, 3, 4]).tolist()
 
 
+def test_b2_a_bias_is_a_weight_on_a_constant_1():
+    x, t = data([1, 2]), data([0, 1])
+    W, b = variable([[0.1, 0.2], [0.3, 0.4]]), variable([0.1, -0.1])
+    F.half_mse_loss((W @ x + b).sigmoid(), t, reduction="sum").backward()
+    both = variable([[0.1, 0.1, 0.2], [-0.1, 0.3, 0.4]])
+    F.half_mse_loss((both @ data([1, 1, 2])).sigmoid(), t, reduction="sum").backward()
+    np.testing.assert_allclose(both.grad.numpy()[:, 0], b.grad.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(both.grad.numpy()[:, 1:], W.grad.numpy(), rtol=1e-12)
+
+
 def test_b12_one_multiply_add_per_weight_forward_two_backward():
     """Each weight has one product forward, and one each in W̄ and in the error signal below."""
     rows = [row for row in explain_preset("two-layer").rows if row["phase"] == "backward"]
