@@ -21,7 +21,8 @@ def checked(data: Any, epochs: int, resume_from: Any) -> Any:
     """The data, if they are batches that can be passed as often as is wanted."""
     loader = "DataLoader(TensorDataset(X, y), batch_size=32) makes batches"
     if isinstance(data, Tensor | np.ndarray):
-        got = f"{type(data).__name__} {list(data.shape)}"
+        kind = "a tensor" if isinstance(data, Tensor) else "an array"
+        got = f"{kind} {list(data.shape)}"
         raise UsageError(message("Trainer", got, "batches of (inputs, targets)", remedy=loader))
     if isinstance(data, tuple | list) and data and all(_is_array(part) for part in data):
         got = f"a {type(data).__name__} of {len(data)} arrays"
