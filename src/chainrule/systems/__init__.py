@@ -15,6 +15,7 @@ from chainrule.systems.filtering import FILTERS
 from chainrule.systems.inpainting import INPAINT_MLP
 from chainrule.systems.matching import TEMPLATE_MATCHING
 from chainrule.systems.perceptrons import MLP_BINARY, MLP_REGRESSION
+from chainrule.systems.retrieval import RETRIEVAL
 from chainrule.systems.sharing import LOCALLY_CONNECTED
 from chainrule.systems.system import Figure, Parts, Recipe, Report, System
 from chainrule.systems.xor import XOR, XOR_2_2_1
@@ -34,6 +35,7 @@ SYSTEMS: dict[str, System] = {
     "filters": FILTERS,
     "locally-connected": LOCALLY_CONNECTED,
     "template-matching": TEMPLATE_MATCHING,
+    "retrieval": RETRIEVAL,
     "softmax-regression": SOFTMAX_REGRESSION,
     "mlp-binary": MLP_BINARY,
     "mlp-regression": MLP_REGRESSION,

@@ -19,7 +19,7 @@ __all__ = ["TEMPLATE_MATCHING", "Scenes", "scenes"]
 
 SIDE, SIZE = 32, 12  # of a scene and of what is sought in it, in pixels
 SOUGHT, OTHERS = 4, (1, 6, 9)  # a four among digits that are no four
-STEPS, BATCH, TESTED = 250, 32, 100
+STEPS, BATCH, TESTED = 250, 16, 100
 
 
 class Scenes(NamedTuple):
