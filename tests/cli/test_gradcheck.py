@@ -69,6 +69,24 @@ def test_a_layer(capsys):
     assert "weight[" in out
 
 
+@pytest.mark.parametrize(
+    "name", ["logistic-l2", "neuron", "two-layer", "multivariate", "softmax", "symbolic"]
+)
+def test_the_small_nets_in_three_columns(capsys, name):
+    assert main(["gradcheck", name, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["worst"]
+    assert rows
+    for row in rows:
+        assert row["symbolic"] == pytest.approx(row["automatic"], rel=1e-11, abs=1e-14)
+        assert row["numeric"] == pytest.approx(row["automatic"], rel=1e-5, abs=1e-7)
+
+
+def test_xor_in_three_columns(capsys):
+    assert main(["gradcheck", "xor", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["worst"]
+    assert all(row["symbolic_error"] < 1e-12 for row in rows if abs(row["automatic"]) > 1e-9)
+
+
 def test_a_network_along_directions(capsys):
     assert main(["gradcheck", "lenet", "--dot"]) == 0
     out = capsys.readouterr().out

@@ -16,13 +16,14 @@ from chainrule.cli.targets import model_of, networks
 from chainrule.errors import UsageError, message
 from chainrule.gradcheck import Report, gradcheck
 from chainrule.gradcheck.replay import replay
+from chainrule.inspect.presets import PRESETS, preset
 from chainrule.ops.op import REGISTRY, Op
 from chainrule.tensor import Tensor, tensor
 
 HELP = """Check derivatives in float64: automatic ones against differences and SymPy's.
 
-WHAT is a network (lenet, xor), a layer or loss (nn.Conv2d), a scalar of a script (net.py:loss),
-the word ops for every op of the graph, or one op's name.
+WHAT is a network (lenet, xor), an example of explain (two-layer), a layer or loss (nn.Conv2d), a
+scalar of a script (net.py:loss), the word ops for every op of the graph, or one op's name.
 
 \b
 Examples:
@@ -63,7 +64,7 @@ def run(
 
 def _reports(what: str, dot: bool) -> list[Report]:
     if is_script(what):
-        return [_script(what, dot)]
+        return [_of_loss(*scalar_of(what, "gradcheck"), dot)]
     if what.startswith("nn."):
         layer, inputs = layer_example(what)
         return [gradcheck(layer, inputs, dot=dot)]
@@ -73,11 +74,14 @@ def _reports(what: str, dot: bool) -> list[Report]:
             needs = "an op that has a derivative"
             raise UsageError(message("gradcheck", what, needs, why=op.why_not))
         return _op(op, dot)
+    if what in PRESETS and what not in networks():
+        return [_of_loss(preset(what)[0], {}, dot)]
     try:
         model = model_of(what, "gradcheck")
     except UsageError:
         needs = ", ".join(networks()) + ", nn.LAYER, net.py:loss, ops, or an op"
-        remedy = did_you_mean(what, [*networks(), *layer_names(), *REGISTRY, "ops"])
+        known = [*networks(), *layer_names(), *REGISTRY, *PRESETS, "ops"]
+        remedy = did_you_mean(what, known)
         raise UsageError(message("gradcheck", repr(what), needs, remedy=remedy)) from None
     x = np.random.default_rng(0).uniform(0, 1, (2, *model.input_shape))
     return [gradcheck(model, x, dot=dot)]
@@ -97,9 +101,8 @@ def _tell(reports: list[Report], errors: bool, json: bool) -> None:
         say(f"\n{reports[0].error_against_h()}")
 
 
-def _script(what: str, dot: bool) -> Report:
-    """The derivatives of a script's loss by its leaves, under their names in the script."""
-    loss, variables = scalar_of(what, "gradcheck")
+def _of_loss(loss: Tensor, variables: dict[str, Any], dot: bool) -> Report:
+    """The derivatives of a recorded loss by its leaves, under their names."""
     f, leaves = replay(loss)
     nodes = {x._node: key for key, x in variables.items() if isinstance(x, Tensor)}
     names = {

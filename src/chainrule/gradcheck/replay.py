@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.errors import GradientError, message
 from chainrule.graph import topological_order
-from chainrule.storage import Recorded, recorder
+from chainrule.storage import Hold, Recorded, recorder
 from chainrule.tensor import Tensor, tensor
 
 __all__ = ["replay"]
@@ -35,10 +35,11 @@ def replay(loss: Tensor) -> tuple[Callable[..., Tensor], list[Recorded]]:
     nodes: list[Any] = sorted(topological_order([end]), key=lambda node: node.sequence)
     inputs = {node: node.inputs for node in nodes}
     leaves = [node for node in nodes if node.leaf is not None]
+    held = [Hold(node) for node in nodes]  # values go where nobody reads them any more
 
     def f(*values: Tensor) -> Tensor:
         made: dict[Any, Tensor] = dict(zip(leaves, values, strict=True))
-        for node in nodes:
+        for node in (hold.node for hold in held):
             if node in made:
                 continue
             if not inputs[node] or not any(source.needs_grad for source in inputs[node]):
