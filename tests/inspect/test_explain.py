@@ -174,6 +174,18 @@ def test_every_number_of_the_json(seed):
             assert total == pytest.approx(signal["value"], rel=1e-10, abs=1e-13)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_the_latex_of_a_random_board_is_read_by_mathtext(seed):
+    mathtext = pytest.importorskip("matplotlib.mathtext", reason="matplotlib reads the formulas")
+    parser = mathtext.MathTextParser("path")
+    loss, _ = random_loss(seed)
+    notation = ("bar", "leibniz", "delta")[seed % 3]
+    for line in cr.explain(loss, notation=notation).to_latex().splitlines()[1:-1]:
+        if r"\text{" not in line:
+            assert line.isascii()
+            parser.parse(f"${line.removesuffix(chr(92) * 2).replace('&', '')}$")
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_explaining_changes_nothing(seed):
     plain, leaves = random_loss(seed)
