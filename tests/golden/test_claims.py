@@ -132,6 +132,17 @@ def test_f25_a_kernel_is_flipped_between_toolkits_that_convolve_and_that_correla
     assert cr.allclose(ours(x), theirs(x), atol=1e-6)
 
 
+def test_e15_the_first_filter_gives_the_first_map_and_a_tape_keeps_the_maps():
+    net = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU())
+    x = normal(1, 1, 8, 8).float()
+    with cr.record() as tape, cr.no_grad():
+        net(x)
+    maps = tape["0"].value
+    assert maps.shape == (1, 6, 6, 6)
+    first = F.conv2d(x, net[0].weight[:1], net[0].bias[:1])
+    assert cr.allclose(maps[:, :1], first, atol=1e-6)
+
+
 # ---------------------------------------------------------------- derivatives and costs: F7 to F15
 
 
@@ -444,6 +455,16 @@ def test_f20_all_right_in_training_and_fewer_in_test(pictures):
     trained(net, x[:40], t[:40], steps=150)
     assert accuracy(net, x[:40], t[:40]) == 1
     assert 0.5 < accuracy(net, x_test, t_test) < 0.9
+
+
+def test_e16_the_pictures_that_excite_a_unit_most_are_of_its_kind(pictures):
+    x, t, x_test, t_test = pictures
+    net = mlp(64, 32, 10)
+    trained(net, x, t, steps=100)
+    with cr.no_grad():
+        _, best = net(x_test).topk(10, dim=0)  # the ten pictures with the largest outputs
+    kinds = t_test[best.flatten()].reshape(10, 10)
+    assert (kinds == cr.arange(10)).double().mean().item() > 0.95
 
 
 def rings(n, noise, seed):
