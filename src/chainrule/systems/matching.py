@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ __all__ = ["TEMPLATE_MATCHING", "Scenes", "scenes"]
 
 SIDE, SIZE = 32, 12  # of a scene and of what is sought in it, in pixels
 SOUGHT, OTHERS = 4, (1, 6, 9)  # a four among digits that are no four
-STEPS, BATCH, TESTED = 250, 16, 100
+STEPS, BATCH, TESTED = 160, 16, 60
 
 
 class Scenes(NamedTuple):
@@ -37,6 +38,7 @@ def template() -> np.ndarray:
     return _enlarged(_first(SOUGHT)[None])[0]
 
 
+@cache
 def _first(label: int) -> np.ndarray:
     images, labels = digits("train")
     return images[np.flatnonzero(labels == label)[0]] / np.float32(16)
@@ -92,7 +94,8 @@ def _hits(found: np.ndarray, places: np.ndarray) -> float:
 
 def _matched(pictures: np.ndarray) -> np.ndarray:
     """Where the template's middle is put by matching: i64[N]"""
-    best = [find_template(picture[0], template()) for picture in pictures]
+    sought = template()
+    best = [find_template(picture[0], sought) for picture in pictures]
     return np.array([(m.row + SIZE // 2) * SIDE + m.column + SIZE // 2 for m in best])
 
 
