@@ -227,6 +227,12 @@ def test_the_bits_do_not_depend_on_the_workers(images, dataset):
     assert all(result == results[0] for result in results)
 
 
+def test_each_image_of_each_batch_varies_by_itself():
+    same = TensorDataset(np.arange(64.0).reshape(1, 1, 8, 8).repeat(6, axis=0))
+    loader = DataLoader(same, 2, transform=VARY)
+    assert len({image.numpy().tobytes() for (batch,) in loader for image in batch}) == 6
+
+
 def test_reading_ahead_moves_no_stream(images):
     states = []
     for count in (0, 3):
@@ -319,13 +325,20 @@ def test_the_workers_end_with_the_program(tmp_path, kind, end):
     script = tmp_path / "script.py"
     script.write_text(CTRL_C)
     program = subprocess.Popen(
-        [sys.executable, script, kind], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, script, kind],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     workers = [int(word) for word in program.stdout.readline().split()]
     assert len(workers) == (2 if kind == "processes" else 0)
-    program.send_signal(end)
-    program.wait(10)
-    program.stdout.close()
+    if end == signal.SIGINT:  # a terminal's Ctrl-C reaches the workers as well
+        os.killpg(program.pid, end)
+    else:
+        program.send_signal(end)
+    _, errors = program.communicate(timeout=60)
+    assert errors.count("Traceback") == (1 if end == signal.SIGINT else 0)
     deadline = time.monotonic() + 10
     while any(is_alive(worker) for worker in workers):
         assert time.monotonic() < deadline
