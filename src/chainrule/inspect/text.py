@@ -133,7 +133,7 @@ class TextBoard:
         if len(addends) == 1:
             numbers = addends[0].numbers
             plain = self._text(variable.bar)
-            if numbers is not None and numbers != plain and _readable(numbers):
+            if numbers not in (None, plain, rule) and _readable(numbers):
                 lines.append(f"{more}{numbers}")
             elif numbers is not None and addends[0].jacobian is not None:
                 row = self._text(addends[0].reader.bar)  # type: ignore[arg-type]
