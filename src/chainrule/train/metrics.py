@@ -200,9 +200,9 @@ class ConfusionMatrix(Metric):
     >>> matrix.compute().tolist()
     [[1, 0], [1, 1]]
     >>> print(matrix)
-    class  0  1  precision   recall       F1
-    0      1  0     50.0 %  100.0 %   66.7 %
-    1      1  1    100.0 %   50.0 %   66.7 %
+    class 0 1  prec. %  rec. %   F1 %
+    0     1 0     50.0   100.0   66.7
+    1     1 1    100.0    50.0   66.7
     """
 
     name = "confusion_matrix"
@@ -255,17 +255,17 @@ class ConfusionMatrix(Metric):
     def __str__(self) -> str:
         wide = max(len("class"), *map(len, self.labels))
         each = max(map(len, [*self.labels, str(self.counts.max())]))
-        head = "  ".join(f"{label:>{each}}" for label in self.labels)
-        lines = [f"{'class':{wide}}  {head}  precision   recall       F1"]
+        head = " ".join(f"{label:>{each}}" for label in self.labels)
+        lines = [f"{'class':{wide}} {head}  prec. %  rec. %   F1 %"]
         for label, row, of_class in zip(self.labels, self.counts, self.per_class(), strict=True):
-            cells = "  ".join(f"{count:{each}}" for count in row)
+            cells = " ".join(f"{count:{each}}" for count in row)
             parts = [_percent(of_class[name]) for name in ("precision", "recall", "f1")]
-            lines.append(f"{label:{wide}}  {cells}  {parts[0]:>9}  {parts[1]:>7}  {parts[2]:>7}")
+            lines.append(f"{label:{wide}} {cells}  {parts[0]:>7}  {parts[1]:>6}  {parts[2]:>5}")
         return "\n".join(lines)
 
 
 def _percent(part: float) -> str:
-    return "-" if np.isnan(part) else f"{part:.1%}".replace("%", " %")
+    return "-" if np.isnan(part) else f"{100 * part:.1f}"
 
 
 def _check_labels(labels: np.ndarray, classes: int, where: str) -> None:
