@@ -122,6 +122,15 @@ def test_cifar_from_a_folder(tmp_path):
         CIFAR100()  # cifar-10-batches-bin is not its folder
 
 
+def test_a_folder_of_another_set_is_not_taken(tmp_path):
+    folder = tmp_path / "data" / "cifar-100-binary"
+    folder.mkdir(parents=True)
+    (folder / "train.bin").write_bytes(bytes([0, 5]) + bytes(3072))
+    assert len(CIFAR100()) == 1
+    with pytest.raises(DataError, match="no files of cifar10 in"):
+        CIFAR10()
+
+
 def test_names():
     assert isinstance(open_dataset("digits", "validation"), Digits)
     with pytest.raises(UsageError, match=r"Did you mean mnist\?"):

@@ -43,6 +43,7 @@ def test_training_masks_change_and_fixed_ones_belong_to_the_sample():
     fixed = Inpainting(IMAGES, "pixels", fixed=True)
     assert np.array_equal(masks(fixed, 6), masks(fixed, 20))
     assert np.array_equal(fixed[-1][1], fixed[19][1])
+    assert len({mask.tobytes() for mask in masks(fixed, 20)}) == 20
     assert random.get_state() == before
 
 
