@@ -281,7 +281,7 @@ def test_a_live_bar_on_a_terminal(monkeypatch):
 
 def living():
     """How many nodes there are, and the bytes of their values."""
-    nodes = [thing for thing in gc.get_objects() if isinstance(thing, Recorded)]
+    nodes = [thing for thing in gc.get_objects() if type(thing) is Recorded]
     return len(nodes), sum(node.value.nbytes for node in nodes if node.value is not None)
 
 
