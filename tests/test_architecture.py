@@ -13,7 +13,7 @@ MOST_LINES = 600
 
 # Rooms in the order of the data. A module may import what stands in its list (a folder: all of it).
 BASE = ["errors", "dtypes"]
-MATHEMATICS = [*BASE, "graph", "ops"]
+MATHEMATICS = [*BASE, "graph", "lines", "ops"]
 TENSOR = [
     *MATHEMATICS,
     "random",
@@ -48,6 +48,7 @@ MAY_IMPORT = {
     "dtypes": BASE,
     "graph": [*BASE, "ops"],  # the type Op, in annotations
     "ops": MATHEMATICS,
+    "lines": [*BASE, "graph"],
     "random": MATHEMATICS,
     "storage": MATHEMATICS,
     "tensor": TENSOR,

@@ -748,3 +748,35 @@ def test_activations_live_until_their_backward_has_ended():
     loss.item()
     w.grad.numpy()
     assert activation() is None or activation().value is None
+
+
+# ---------------------------------------------------------------- initial values
+
+
+def test_initial_values_are_computed_when_they_are_read():
+    layer = cr.nn.Linear(3, 2)
+    cr.nn.init.normal_(layer.bias)
+    cr.synchronize()
+    before = cr.stats().executed
+    assert (cr.ones(2) * 3).sum().item() == 6
+    cr.synchronize()
+    assert cr.stats().executed - before <= 4  # of the line above alone
+    assert layer.weight._storage.node.state == layer.bias._storage.node.state == PENDING
+    x = cr.ones(1, 3)
+    y = layer(x)
+    assert y._node.state == PENDING  # a parameter that was written to was computed, by itself
+    weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    np.testing.assert_array_equal(y.detach().numpy(), (x.numpy() @ weight.T) + bias)
+
+
+def test_a_layer_that_nobody_reads_asks_for_no_memory():
+    huge = cr.nn.Linear(400_000, 4_000_000)  # 6.4 TB
+    assert cr.zeros(3).sum().item() == 0
+    assert huge.weight.shape == (4_000_000, 400_000)
+
+
+def test_a_failure_elsewhere_leaves_initial_values_to_be_computed():
+    layer = cr.nn.Linear(3, 2)
+    with pytest.raises(cr.IndexRangeError):
+        cr.nn.functional.cross_entropy(cr.zeros(1, 3), cr.tensor([7])).item()
+    assert np.isfinite(layer.weight.detach().numpy()).all()

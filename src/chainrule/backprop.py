@@ -16,8 +16,9 @@ from weakref import ref
 
 from chainrule.errors import GradientError, GraphError, ShapeError, message
 from chainrule.graph import type_text
+from chainrule.lines import user_line
 from chainrule.ops.elementwise import fan_in
-from chainrule.storage import Recorded, recorder, user_line
+from chainrule.storage import Recorded, recorder
 from chainrule.tensor import Tensor
 
 __all__ = ["ErrorSignals", "error_signals", "grad", "history"]

@@ -134,6 +134,8 @@ class NonFiniteError(ChainruleError, ArithmeticError):
     Fails: a training that takes ``log`` of 0.  Mended: ``x.clamp(min=1e-12).log()``.
     """
 
+    tape: object = None  # Trainer's: what ``cr.record()`` kept of the step
+
 
 class GraphError(ChainruleError, RuntimeError):
     """A graph breaks its own rules: found by ``Graph.verify()``, or a value was asked for twice."""

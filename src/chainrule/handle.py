@@ -14,11 +14,12 @@ import numpy as np
 from chainrule.dtypes import DType, bool_
 from chainrule.errors import DtypeError, GradientError, ShapeError, message
 from chainrule.graph import type_text
+from chainrule.lines import line_text, user_line
 from chainrule.operands import cast_node, expand_node, number_node
 from chainrule.ops import elementwise, leaf
 from chainrule.ops.op import Op
 from chainrule.path import Step, put_back
-from chainrule.storage import Hold, Leaf, Recorded, Storage, line_text, recorder, user_line
+from chainrule.storage import Hold, Leaf, Recorded, Storage, recorder
 
 if TYPE_CHECKING:
     from chainrule.tensor import Tensor

@@ -10,10 +10,11 @@ import numpy as np
 
 from chainrule.dtypes import DType, dtype_of, float32, int64, promote_operands
 from chainrule.errors import DtypeError, ShapeError, message
+from chainrule.lines import line_text, user_line
 from chainrule.ops import elementwise as e
 from chainrule.ops import leaf, movement
 from chainrule.ops.op import Op
-from chainrule.storage import Recorded, line_text, recorder, user_line
+from chainrule.storage import Recorded, recorder
 
 __all__ = [
     "NUMBERS",

@@ -15,6 +15,7 @@ from chainrule.dtypes import DType, bool_, float32, float64, int64, uint8
 from chainrule.errors import DtypeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.handle import Handle
+from chainrule.lines import line_text, user_line
 from chainrule.operands import (
     NUMBERS,
     Axes,
@@ -30,7 +31,7 @@ from chainrule.ops import elementwise as e
 from chainrule.ops import logic, reduce
 from chainrule.ops.linear import matmul
 from chainrule.ops.op import Op
-from chainrule.storage import line_text, recorder, user_line
+from chainrule.storage import recorder
 
 if TYPE_CHECKING:
     from chainrule.tensor import Tensor

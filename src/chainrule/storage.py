@@ -24,7 +24,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from math import inf
-from pathlib import Path
 from typing import Any
 from weakref import ref
 
@@ -32,6 +31,7 @@ import numpy as np
 
 from chainrule.errors import ChainruleError, FailedError, GraphError, located
 from chainrule.graph import Line, Node
+from chainrule.lines import line_text, user_line
 from chainrule.ops.op import Op
 
 __all__ = ["Hold", "Leaf", "Program", "Recorded", "Recorder", "Storage", "recorder", "stats"]
@@ -67,6 +67,7 @@ class Recorded(Node):
         "executions",
         "failure",
         "holders",
+        "initial",
         "leaf",
         "needs_grad",
         "recorder",
@@ -84,6 +85,7 @@ class Recorded(Node):
     leaf: Leaf | None
     watchers: list[Any] | None  # hooks and handles that want this node's error signal
     failure: BaseException | None
+    initial: bool  # a parameter's initial value, or on the way to one: computed when it is read
     recorder: Recorder
 
     def history(self) -> Iterator[tuple[int, Recorded]]:
@@ -367,6 +369,7 @@ class Recorder:
         self.scope = ""
         self.depth = 0  # of Module calls
         self.undisturbed = 0  # inside an optimizer or a backward: no work is done unasked
+        self.initial = False  # what is recorded are initial values
         self.line: Line | None = None  # of a running backward: what it records stands there
         self.taps: list[Any] = []  # the active tapes of record()
         self.watch: Any = None  # anomaly.Watch: looks at every value
@@ -420,6 +423,7 @@ class Recorder:
         node.state = PENDING
         node.holders = node.saves = node.executions = 0
         node.needs_grad = node.saving = False
+        node.initial = self.initial
         node.recorder = self
         node.sequence = next(_sequence)
         return node
@@ -436,19 +440,24 @@ class Recorder:
         return alive
 
     def compute(self, asked: Recorded | None = None, *, quiet: bool = False) -> None:
-        """Compute everything that is pending and alive, in one program.
+        """Compute everything that is pending and alive, in one program; of initial values what it
+        reads.  ``asked`` is a node that somebody reads: an initial value is computed by itself.
 
         Raises the first failure, unless it is somebody else's: then (``quiet``, or ``asked`` is
         well) whoever reads a failed value is told. That state was taken back is always told.
         """
         with self.lock:
             alive = self.pending()
-            roots = [node for node in alive if node.holders]
+            if asked is not None and asked.initial:
+                roots = [asked]
+            else:
+                roots = [node for node in alive if node.holders and not node.initial]
             if not roots:
                 return
             chosen = _pending_ancestors(roots)
-            writes = [storage for storage in (r() for r in self.writes) if storage is not None]
-            self.writes = []
+            written = [storage for storage in (r() for r in self.writes) if storage is not None]
+            writes = [s for s in written if s.node in chosen or s.node.state != PENDING]
+            self.writes = [ref(storage) for storage in written if storage not in writes]
             program = Program(
                 sorted(chosen, key=lambda node: node.sequence),
                 [node for node in alive if node not in chosen],
@@ -569,29 +578,3 @@ def _unfilled(program: Program) -> None:
 
 
 execute: Callable[[Program], None] = _unfilled  # filled by step.py with a backend's run
-
-
-def line_text(line: Line | None) -> str:
-    """``net.py:12``, or nothing."""
-    return f"{Path(line[0].co_filename).name}:{line[1]}" if line else ""
-
-
-_PACKAGE = str(Path(__file__).parent)
-_OUR_MODELS = str(Path(__file__).parent / "models")  # read like a user's own code
-_ours: dict[Any, bool] = {}
-
-
-def user_line() -> Line | None:
-    """The innermost line that is not Chainrule's own, as (code, number): never a frame."""
-    frame = sys._getframe(2)
-    while frame is not None:
-        code = frame.f_code
-        ours = _ours.get(code)
-        if ours is None:
-            name = code.co_filename
-            ours = name.startswith(_PACKAGE) and not name.startswith(_OUR_MODELS)
-            _ours[code] = ours
-        if not ours:
-            return code, frame.f_lineno
-        frame = frame.f_back
-    return None

@@ -9,7 +9,8 @@ from pathlib import PurePath
 from typing import Any, ParamSpec, TypeVar
 
 from chainrule.errors import ChainruleError, DtypeError, ShapeError, UsageError
-from chainrule.storage import recorder, user_line
+from chainrule.lines import user_line
+from chainrule.storage import recorder
 
 __all__ = ["Calls", "calls", "here", "locate", "public"]
 

@@ -7,7 +7,6 @@ found by the network itself: its forward is recorded for other sizes, which comp
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from math import prod
@@ -20,12 +19,12 @@ from chainrule.graph import Node
 from chainrule.nn.calls import calls
 from chainrule.ops.windows import upstream
 from chainrule.recording import no_grad
-from chainrule.storage import recorder
+from chainrule.storage import recorder, stats
 from chainrule.tensor import Tensor
 
 __all__ = ["name_inputs_that_fit", "origin"]
 
-SEARCH_SECONDS = 0.5
+MOST_NODES = 40_000  # recorded in the search: about a second
 FARTHEST = 256  # pixels that a side is lengthened or shortened by in the search
 
 
@@ -71,7 +70,7 @@ def name_inputs_that_fit(
 ) -> None:
     """Say in the error of an outermost call which sides of its input would have fitted.
 
-    Nothing is added if the first argument is no image f[N,C,*S], or no size was found in time.
+    Nothing is added if the first argument is no image f[N,C,*S], or no size was found.
     """
     phrase = getattr(error, "an_input", None)
     if phrase is None or calls.searching or not any(module.children()):
@@ -81,10 +80,10 @@ def name_inputs_that_fit(
     sides = args[0].shape[2:]
     if not sides:
         return
-    deadline = time.monotonic() + SEARCH_SECONDS
+    last = stats().recorded + MOST_NODES
 
     def fits(offset: int) -> bool:
-        if min(sides) + offset < 1 or time.monotonic() > deadline:
+        if min(sides) + offset < 1 or stats().recorded > last:
             return False
         x = zeros(*args[0].shape[:2], *(side + offset for side in sides), dtype=args[0].dtype)
         try:
@@ -94,17 +93,11 @@ def name_inputs_that_fit(
         return True
 
     with _searching(module):
-        try:  # again: reading initial values for the first time had ended the history before them
-            module.forward(*args, **kwargs)
-        except ShapeError as whole:
-            error.args = whole.args
-        except Exception:
-            return
         found = _nearest_range(fits)
     if found is None:
         return
     low, high = ("×".join(str(side + offset) for side in sides) for offset in found)
-    if found[1] - found[0] >= FARTHEST:
+    if found[1] - found[0] >= FARTHEST or stats().recorded > last:
         concrete = f"an input of at least {low}"
     else:
         concrete = f"an input of {low}" + (f" to {high}" if high != low else "")

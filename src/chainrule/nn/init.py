@@ -44,7 +44,7 @@ __all__ = [
 
 
 def _fill(x: Tensor, value: Tensor) -> Tensor:
-    with recorder().setting(grad_enabled=False):
+    with recorder().setting(grad_enabled=False, initial=True):
         return x._overwrite(value, "init")
 
 
@@ -220,13 +220,15 @@ def _tensor(array: Any, like: Tensor) -> Tensor:
 
 def uniform_parameter(shape: tuple[int, ...], bound: float, dtype: DType) -> Parameter:
     """A new parameter in U(-bound, bound). Nothing is computed until somebody reads it."""
-    return Parameter(rand(shape, dtype=dtype, stream="init") * (2 * bound) - bound)
+    with recorder().setting(initial=True):
+        return Parameter(rand(shape, dtype=dtype, stream="init") * (2 * bound) - bound)
 
 
 def constant_parameter(shape: tuple[int, ...], value: float, dtype: DType) -> Parameter:
     """A new parameter with one number everywhere."""
-    made = zeros_of(shape, dtype=dtype)
-    return Parameter(made + value if value else made)
+    with recorder().setting(initial=True):
+        made = zeros_of(shape, dtype=dtype)
+        return Parameter(made + value if value else made)
 
 
 def __getattr__(name: str) -> Any:

@@ -11,11 +11,12 @@ from typing import Any
 from chainrule.creation import arange
 from chainrule.dtypes import bool_, int64
 from chainrule.errors import DtypeError, ShapeError, UsageError, message
+from chainrule.lines import user_line
 from chainrule.nn.calls import here, public, shape_of
 from chainrule.nn.loss import Loss, WeightedLoss, check_reduction, reduced, same_shapes, type_of
 from chainrule.operators import choose
 from chainrule.ops.labels import class_index
-from chainrule.storage import recorder, user_line
+from chainrule.storage import recorder
 from chainrule.tensor import Tensor
 
 __all__ = [

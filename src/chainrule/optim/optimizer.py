@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import CheckpointError, GradientError, UsageError, message
-from chainrule.storage import Storage, recorder, user_line
+from chainrule.lines import user_line
+from chainrule.storage import Storage, recorder
 from chainrule.tensor import Tensor, tensor
 
 __all__ = ["Optimizer"]
