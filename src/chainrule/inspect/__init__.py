@@ -3,22 +3,35 @@
 from chainrule.inspect.cost import cost, jacobian_order, why_backprop
 from chainrule.inspect.draw import Drawing, draw
 from chainrule.inspect.explain import Explanation, explain
+from chainrule.inspect.filters import KERNELS, convolve, correlate, filter_picture, kernel
 from chainrule.inspect.overview import Overview
+from chainrule.inspect.pictures import save_picture
 from chainrule.inspect.presets import PRESETS, explain_preset
+from chainrule.inspect.retrieval import nearest
 from chainrule.inspect.summary import Summary, summary
+from chainrule.inspect.template import find_template, match_template
 from chainrule.inspect.wiring import wiring
 
 __all__ = [
+    "KERNELS",
     "PRESETS",
     "Drawing",
     "Explanation",
     "Overview",
     "Summary",
+    "convolve",
+    "correlate",
     "cost",
     "draw",
     "explain",
     "explain_preset",
+    "filter_picture",
+    "find_template",
     "jacobian_order",
+    "kernel",
+    "match_template",
+    "nearest",
+    "save_picture",
     "summary",
     "why_backprop",
     "wiring",
