@@ -17,7 +17,8 @@ def test_grey_and_colour_come_back(tmp_path):
 
 def test_nothing_is_written_over(tmp_path):
     path = save_picture(np.zeros((2, 2)), tmp_path / "a")
-    with pytest.raises(cr.UsageError, match=r"a\.png, which exists, needs a new name"):
+    assert save_picture(np.zeros((2, 2)), tmp_path / "turned.by.30").name == "turned.by.30.png"
+    with pytest.raises(cr.UsageError, match=r"a\.png, which exists, needs a new file"):
         save_picture(np.ones((2, 2)), tmp_path / "a")
     assert np.asarray(Image.open(path)).max() == 0
 

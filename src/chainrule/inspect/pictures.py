@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chainrule.errors import DataError, ShapeError, UsageError, message
+from chainrule.errors import DataError, ShapeError, message
+from chainrule.inspect.saving import save_new
 
 __all__ = ["save_picture"]
 
@@ -31,28 +30,15 @@ def save_picture(picture: Any, path: str | PathLike[str]) -> Path:
         values = values[0] if values.shape[0] == 1 else np.moveaxis(values, 0, 2)
     elif values.ndim != 2:
         raise ShapeError(message("save_picture", f"f{list(values.shape)}", "f[H,W] or f[3,H,W]"))
-    path = Path(path).with_suffix(".png")
-    if path.exists():
-        why = "Nothing was changed"
-        raise UsageError(message("save_picture", f"{path}, which exists", "a new name", why=why))
+    path = Path(path)
+    path = path if path.suffix == ".png" else path.with_name(f"{path.name}.png")
     content = io.BytesIO()
-    bytes_of = np.rint(np.nan_to_num(values).clip(0, 1) * 255).astype(np.uint8)
-    Image.fromarray(bytes_of).save(content, "PNG")
-    _write(path, content.getvalue())
-    return path
-
-
-def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    levels = np.rint(np.nan_to_num(values).clip(0, 1) * 255).astype(np.uint8)
+    Image.fromarray(levels).save(content, "PNG")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            beside.write_bytes(content)
-            beside.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                beside.unlink()
-            raise
     except OSError as error:
         got = f"{path}, which can't be written ({error.strerror or error})"
         raise DataError(message("save_picture", got, "a folder with room")) from error
+    remedy = "Choose another name, or remove it first"
+    return save_new(path, content.getvalue(), overwrite=False, where="save_picture", remedy=remedy)
