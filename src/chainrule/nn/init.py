@@ -45,6 +45,7 @@ __all__ = [
 
 def _fill(x: Tensor, value: Tensor) -> Tensor:
     with recorder().setting(grad_enabled=False, initial=True):
+        value._node.initial = True
         return x._overwrite(value, "init")
 
 
