@@ -267,6 +267,63 @@ def a_leaf_that_has_changed():
     loss.backward()
 
 
+# ---------------------------------------------------------------- numbers that are not finite
+
+
+@says(
+    cr.NonFiniteError,
+    "[data] got 1 NaN in f32[16,3] in step 2 of epoch 1, needs finite numbers (LINE). Sample 5 of "
+    "the batch (37 of the data). It came in like that: look at the data. The parameters are those "
+    "before this step.",
+)
+def a_sample_that_is_not_a_number():
+    cr.manual_seed(0)
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    labels = (x.sum(1) > 0).astype(np.int64)
+    x[37, 1] = np.nan
+    batches = cr.data.DataLoader(cr.data.TensorDataset(x, labels), 16, shuffle=True)
+    model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    cr.Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(batches, epochs=2)
+
+
+@says(
+    cr.NonFiniteError,
+    "[log] got all 3 NaN in f32[3], needs finite numbers (LINE). Input: f32[3] = -1. "
+    "log needs numbers above 0: x.clamp(min=1e-12).log().",
+)
+def the_logarithm_of_a_negative_number():
+    with cr.detect_anomaly():
+        cr.log(cr.zeros(3) - 1).numpy()
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_a_file_that_is_missing_damaged_or_foreign(tmp_path):
+    def says(name, content):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(cr.DataError) as caught:
+            cr.data.MNIST(tmp_path) if content is None else cr.data.read_idx(tmp_path / name)
+        return str(caught.value).replace(str(tmp_path), "FOLDER")
+
+    assert says("", None) == (
+        "[data] got no files of mnist in FOLDER, needs train-images-idx?-ubyte.gz. "
+        "chainrule data get mnist gets them; --data-dir and CHAINRULE_DATA say where to look."
+    )
+    remedy = "Delete it and get it again: chainrule data get NAME."
+    short = b"\0\0\x08\x03" + 3 * b"\0\0\0\2" + b"123"
+    assert says("short", short) == (
+        "[read_idx] got FOLDER/short: [2, 2, 2] with 3 bytes of values, needs 8. "
+        f"It is cut short, or its header is damaged. {remedy}"
+    )
+    assert says("page", b"<html>") == (
+        "[read_idx] got FOLDER/page, a web page (HTML), needs an IDX file, whose first four bytes "
+        f"are 0, 0, the type and the number of axes. {remedy}"
+    )
+
+
 # ---------------------------------------------------------------- the rest
 
 

@@ -775,6 +775,14 @@ def test_a_layer_that_nobody_reads_asks_for_no_memory():
     assert huge.weight.shape == (4_000_000, 400_000)
 
 
+def test_reading_an_initial_value_frees_nothing_that_waits():
+    layer, w = cr.nn.Linear(3, 2), cr.ones(3)
+    waiting = w * 2
+    w.data = cr.zeros(3)  # nobody but the pending product holds the ones now
+    assert np.isfinite(layer.weight.detach().numpy()).all()
+    assert waiting.tolist() == [2, 2, 2]
+
+
 def test_a_failure_elsewhere_leaves_initial_values_to_be_computed():
     layer = cr.nn.Linear(3, 2)
     with pytest.raises(cr.IndexRangeError):

@@ -251,6 +251,10 @@ class Program:
             self._spared.update(node.inputs)
         self._save(waiting)
 
+    def spares(self, node: Recorded) -> bool:
+        """Whether pending work that is not part of this program will read the node."""
+        return node in self._spared
+
     def _save(self, waiting: list[Recorded]) -> None:
         """Keep what can be read by the backward of a living tensor."""
         differentiable = {source for node in waiting for _, source in node.history()}
@@ -495,7 +499,11 @@ class Recorder:
         loose, self._loose = self._loose, []
         for reference in loose:
             node = reference()
-            if node is not None and not (node.holders or node.saves) and node.state == COMPUTED:
+            if node is None or node.holders or node.saves:
+                continue
+            if program.spares(node):
+                self._loose.append(reference)
+            elif node.state == COMPUTED:
                 node.value = None
         self._new_bytes = 0
         return taken_back
