@@ -12,7 +12,7 @@ NAMES_OF_PYTORCH = {"nn/utils.py"}  # a list of names that scripts import from t
 MOST_LINES = 600
 
 # Rooms in the order of the data. A module may import what stands in its list (a folder: all of it).
-BASE = ["errors", "dtypes"]
+BASE = ["errors", "dtypes", "files"]
 MATHEMATICS = [*BASE, "graph", "lines", "ops"]
 TENSOR = [
     *MATHEMATICS,
@@ -46,6 +46,7 @@ SYSTEMS = [*TRAINING, "inspect", "systems"]
 MAY_IMPORT = {
     "errors": [],
     "dtypes": BASE,
+    "files": BASE,
     "graph": [*BASE, "ops"],  # the type Op, in annotations
     "ops": MATHEMATICS,
     "lines": [*BASE, "graph"],

@@ -1,4 +1,5 @@
 import contextlib
+import os
 import pickle
 import subprocess
 import sys
@@ -10,7 +11,6 @@ import safetensors.numpy
 import chainrule as cr
 from chainrule import nn, optim, random
 from chainrule.errors import CheckpointError
-from chainrule.train import checkpoint
 from chainrule.train.checkpoint import load, load_checkpoint, read_checkpoint, save, save_checkpoint
 
 
@@ -123,7 +123,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_else(tmp_path, monkey
     def no_space(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", no_space)
+    monkeypatch.setattr(os, "fsync", no_space)
     with pytest.raises(CheckpointError, match=r"No space left.*What was there before is whole"):
         save({"n": 2}, tmp_path / "c")
     monkeypatch.undo()

@@ -11,6 +11,7 @@ from chainrule.cli.output import command, did_you_mean, say, say_json
 from chainrule.cli.script import is_script, run_script
 from chainrule.cli.summary import INPUT, input_of, network
 from chainrule.errors import UsageError, message
+from chainrule.files import refuse_existing
 from chainrule.inspect import PRESETS
 from chainrule.inspect.draw import STYLES, Drawing, draw, names_of
 from chainrule.inspect.draw_graph import draw_loss
@@ -58,10 +59,8 @@ def run(
         return
     picture = _drawing(what, style, size)
     path = out if out is not None else Path(_file_name(what, style))
-    if path.exists() and not overwrite:
-        got, needs = f"{path}, which exists", "a new name: --out FILE.svg"
-        remedy = "--overwrite replaces it"
-        raise UsageError(message("draw", got, needs, why="Nothing was written", remedy=remedy))
+    if not overwrite:
+        refuse_existing(path, "draw", "a new name: --out FILE.svg", "--overwrite replaces it")
     picture.save(path, overwrite=overwrite)
     if json:
         say_json({"file": str(path), **picture.data})

@@ -9,6 +9,7 @@ import typer
 
 from chainrule.cli.output import command, did_you_mean, say, say_json
 from chainrule.errors import UsageError, message
+from chainrule.files import refuse_existing
 from chainrule.inspect.plot import FORMATS
 from chainrule.inspect.plot_curves import (
     ACTIVATIONS,
@@ -81,10 +82,8 @@ def _check(path: Path, overwrite: bool) -> None:
     if path.suffix.lower() not in FORMATS:
         needs = "a name that ends in " + ", ".join(FORMATS)
         raise UsageError(message("plot", f"--out {path}", needs))
-    if path.exists() and not overwrite:
-        got, needs = f"{path}, which exists", "a new name: --out FILE"
-        remedy = "--overwrite replaces it"
-        raise UsageError(message("plot", got, needs, why="Nothing was written", remedy=remedy))
+    if not overwrite:
+        refuse_existing(path, "plot", "a new name: --out FILE", "--overwrite replaces it")
 
 
 def _list(json: bool) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 
 from chainrule.data.files import MOST_BYTES, what_it_is
 from chainrule.errors import DataError, UsageError, message
+from chainrule.files import write_atomically
 
 __all__ = ["SOURCES", "RemoteFile", "Source", "data_folders", "download", "find"]
 
@@ -265,9 +266,7 @@ def _put(part: Path, folder: Path, file: RemoteFile) -> None:
         part.replace(folder / file.name)
         return
     for name, content in _members(part, file.name):
-        beside = folder / f".{name}.{os.getpid()}.part"
-        beside.write_bytes(content)
-        beside.replace(folder / name)
+        write_atomically(folder / name, content, "data get")
 
 
 def _members(archive: Path, name: str) -> Iterator[tuple[str, bytes]]:

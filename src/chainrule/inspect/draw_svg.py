@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.errors import UsageError, message
-from chainrule.inspect.saving import save_new
+from chainrule.files import write_new
 
 __all__ = ["PALETTE", "SHARED", "Canvas", "Drawing", "shortened", "text_width"]
 
@@ -111,7 +111,7 @@ class Drawing:
                                      remedy=remedy))  # fmt: skip
         content = self.svg.encode()
         remedy = "overwrite=True replaces it"
-        return save_new(path, content, overwrite=overwrite, where="draw", remedy=remedy)
+        return write_new(path, content, "draw", overwrite=overwrite, remedy=remedy)
 
 
 class Canvas:

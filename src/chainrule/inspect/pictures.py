@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import DataError, ShapeError, message
-from chainrule.inspect.saving import save_new
+from chainrule.files import write_new
 
 __all__ = ["save_picture"]
 
@@ -41,4 +41,4 @@ def save_picture(picture: Any, path: str | PathLike[str]) -> Path:
         got = f"{path}, which can't be written ({error.strerror or error})"
         raise DataError(message("save_picture", got, "a folder with room")) from error
     remedy = "Choose another name, or remove it first"
-    return save_new(path, content.getvalue(), overwrite=False, where="save_picture", remedy=remedy)
+    return write_new(path, content.getvalue(), "save_picture", remedy=remedy)

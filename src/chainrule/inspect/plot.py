@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import UsageError, message
-from chainrule.inspect.saving import save_new
+from chainrule.files import write_new
 
 __all__ = ["FORMATS", "save_picture"]
 
@@ -36,9 +36,8 @@ def save_picture(plot: Any, path: str | PathLike[str], overwrite: bool = False) 
     if path.suffix.lower() not in FORMATS:
         needs = "one that ends in " + ", ".join(FORMATS)
         raise UsageError(message("plot", f"the name {path}", needs))
-    content = _drawn(plot, path.suffix.lower())
-    remedy = "overwrite=True replaces it"
-    return save_new(path, content, overwrite=overwrite, where="plot", remedy=remedy)
+    content, remedy = _drawn(plot, path.suffix.lower()), "overwrite=True replaces it"
+    return write_new(path, content, "plot", overwrite=overwrite, remedy=remedy)
 
 
 def _drawn(plot: Any, ending: str) -> bytes:

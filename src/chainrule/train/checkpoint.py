@@ -8,10 +8,8 @@ at any moment leaves the old file or the new one.  Nothing in a file is executed
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -23,6 +21,7 @@ import chainrule
 from chainrule import random
 from chainrule.dtypes import dtype_of
 from chainrule.errors import CheckpointError, message
+from chainrule.files import write_atomically
 from chainrule.tensor import Tensor, tensor
 from chainrule.train.differences import differences
 from chainrule.train.pth import read_pth
@@ -33,7 +32,6 @@ __all__ = [
     "read_checkpoint",
     "save",
     "save_checkpoint",
-    "write_atomically",
 ]
 
 FORMAT = 1
@@ -61,7 +59,7 @@ def save(value: Any, path: str | PathLike[str]) -> None:
         "nesting": nesting,
         "sha256": _checksum(nesting, tensors),
     }
-    write_atomically(path, serialize(tensors, metadata))
+    write_atomically(path, serialize(tensors, metadata), error=CheckpointError)
 
 
 def load(path: str | PathLike[str]) -> Any:
@@ -84,46 +82,6 @@ def load(path: str | PathLike[str]) -> Any:
     if metadata.get("sha256") != _checksum(metadata.get("nesting", ""), tensors):
         raise _damaged(path, "Its checksum does not fit its content")
     return _put_together(json.loads(metadata["nesting"]), tensors)
-
-
-def write_atomically(path: str | PathLike[str], content: bytes) -> None:
-    """Write a file so that its name always leads to all of the old content or all of the new.
-
-    Raises CheckpointError with the reason of the system: no space, no permission, no folder.
-    """
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            with beside.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                beside.unlink()
-            raise
-        _flush_folder(path.parent)
-    except OSError as error:
-        got = f"{path}, which can't be written ({error.strerror or error})"
-        needs = f"room for {_size(len(content))}"
-        why = "What was there before is whole" if path.exists() else ""
-        raise CheckpointError(message("save", got, needs, why=why)) from error
-
-
-def _flush_folder(folder: Path) -> None:
-    """Let the renaming itself reach the disk, where the system can (not on Windows)."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _size(n: int) -> str:
-    return f"{n / 1e6:.1f} MB" if n >= 1e6 else f"{max(n, 1000) / 1e3:.0f} kB"
 
 
 def _taken_apart(value: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import UsageError, message
-from chainrule.train.checkpoint import write_atomically
+from chainrule.files import write_atomically
 
 __all__ = ["History", "monitored", "sign_of"]
 

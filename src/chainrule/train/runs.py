@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.errors import CheckpointError, DataError, UsageError, message
-from chainrule.train.checkpoint import read_checkpoint, write_atomically
+from chainrule.files import write_atomically
+from chainrule.train.checkpoint import read_checkpoint
 
 __all__ = ["RUNS", "Run", "open_run"]
 
