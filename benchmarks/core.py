@@ -1,4 +1,4 @@
-"""The figures of docs/results.md: ``python benchmarks/core.py [all|import|nodes|digits]``.
+"""The figures of docs/results.md: ``python benchmarks/core.py [FIGURE]``, all without a word.
 
 Each is measured by the program itself, on the machine it runs on, which should do nothing else.
 ``digits`` also reads MNIST, where ``--data-dir FOLDER`` names a folder with its t10k files.
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,45 @@ def seconds_for_nodes(count: int = 50_000) -> None:
         y.sum().backward()
         x.grad.numpy()
     print(f"{count} nodes recorded, differentiated, run: {time.perf_counter() - start:.2f} s")
+
+
+def ratio_of_jacobian_orders(n: int = 800) -> None:
+    """A row times three Jacobians: how much longer it takes from the input than from the loss."""
+    rng = np.random.default_rng(0)
+    row = cr.tensor(rng.normal(size=(1, n)))
+    a, b, c = (cr.tensor(rng.normal(size=(n, n))) for _ in range(3))
+
+    def seconds(product: Callable[[], cr.Tensor]) -> float:
+        start = time.perf_counter()
+        product().numpy()
+        return time.perf_counter() - start
+
+    ratios = [
+        seconds(lambda: row @ (a @ (b @ c))) / seconds(lambda: row @ a @ b @ c) for _ in range(9)
+    ]
+    ratio = statistics.median(ratios)
+    print(f"Jacobians of {n}×{n}, input first / loss first: median of 9 {ratio:.0f}")
+
+
+def cost_of_the_check_for_nan(steps: int = 60) -> None:
+    """LeNet's step under ``Trainer(nan="stop")`` against ``nan="ignore"``, in turn."""
+    rng = np.random.default_rng(0)
+    x = cr.tensor(rng.random((64, 1, 28, 28), np.float32))
+    labels = cr.tensor(rng.integers(0, 10, 64))
+    trainers = {}
+    for nan in ("stop", "ignore"):
+        cr.manual_seed(0)
+        model = cr.models.lenet5()
+        optimizer = cr.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+        trainers[nan] = cr.Trainer(model, cr.nn.CrossEntropyLoss(), optimizer, nan=nan)
+    times: dict[str, list[float]] = {nan: [] for nan in trainers}
+    for _ in range(steps):
+        for nan, trainer in trainers.items():
+            start = time.perf_counter()
+            trainer.fit([(x, labels)], epochs=1, verbose=False)
+            times[nan].append(time.perf_counter() - start)
+    stop, ignore = (statistics.median(times[nan]) for nan in ("stop", "ignore"))
+    print(f"LeNet's step {1e3 * ignore:.1f} ms; the check for NaN adds {stop / ignore - 1:.1%}")
 
 
 def train(seed: int, folder: Path) -> dict:
@@ -104,7 +144,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "what", nargs="?", default="all", choices=["all", "import", "nodes", "digits"]
+        "what",
+        nargs="?",
+        default="all",
+        choices=["all", "import", "nodes", "jacobians", "check", "digits"],
     )
     parser.add_argument("--data-dir", type=Path, help="a folder with MNIST's t10k files")
     options = parser.parse_args()
@@ -112,6 +155,10 @@ def main() -> None:
         seconds_to_import()
     if options.what in ("all", "nodes"):
         seconds_for_nodes()
+    if options.what in ("all", "jacobians"):
+        ratio_of_jacobian_orders()
+    if options.what in ("all", "check"):
+        cost_of_the_check_for_nan()
     if options.what in ("all", "digits"):
         digits(range(5), options.data_dir)
 
