@@ -1,7 +1,5 @@
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 
 import pytest
 
@@ -60,13 +58,6 @@ def test_a_run_by_path_or_name():
         open_run("lenet-01")
 
 
-def test_figures_come_back_epoch_by_epoch():
-    run = Run.create("lenet", {})
-    run.add_figures(1, {"loss": 2.5, "accuracy": 0.5})
-    run.add_figures(2, {"loss": 1.5, "accuracy": 0.75})
-    assert run.figures() == [{"loss": 2.5, "accuracy": 0.5}, {"loss": 1.5, "accuracy": 0.75}]
-
-
 def test_a_run_without_a_checkpoint_says_why():
     with pytest.raises(CheckpointError, match="ended before the first was kept"):
         Run.create("lenet", {}).read_checkpoint()
@@ -79,47 +70,12 @@ def test_a_damaged_configuration():
         run.config  # noqa: B018
 
 
-def test_damaged_figures():
-    run = Run.create("lenet", {})
-    run.metrics_file.write_bytes(b"no database " * 100)
-    with pytest.raises(DataError, match=r"metrics\.sqlite, which can't be used"):
-        run.add_figures(1, {"loss": 1.0})
-
-
 def test_last_without_a_checkpoint_names_the_newest_run_that_has_one():
     Run.create("lenet", {}).checkpoint.write_bytes(b"x")
     Run.create("xor", {}).checkpoint.write_bytes(b"x")
     Run.create("lenet", {})
     with pytest.raises(CheckpointError, match=r"lenet-002, which .*with one: xor-001"):
         open_run("last").read_checkpoint()
-
-
-def test_figures_of_another_version_are_refused_and_left_alone():
-    run = Run.create("lenet", {})
-    for version, why in ((7, "Another release"), (0, "It is no metrics database")):
-        with closing(sqlite3.connect(run.metrics_file)) as database:
-            database.execute(f"PRAGMA user_version={version}")
-        with pytest.raises(DataError, match=rf"of version {version}, needs version 1\. {why}"):
-            run.figures()
-        with pytest.raises(DataError, match=f"of version {version}"):
-            run.add_figures(1, {"loss": 1.0})
-
-
-def test_figures_are_readable_while_they_are_written():
-    run = Run.create("lenet", {})
-    run.add_figures(1, {"loss": 1.0})
-    with run._database() as database:
-        database.execute("INSERT INTO figures VALUES (2, 'loss', 0.5)")
-        assert Run(run.folder).figures() == [{"loss": 1.0}]
-    assert len(Run(run.folder).figures()) == 2
-
-
-def test_missing_figures_are_an_error_and_no_new_file():
-    run = Run.create("lenet", {})
-    run.metrics_file.unlink()
-    with pytest.raises(DataError, match="unable to open"):
-        run.figures()
-    assert not run.metrics_file.exists()
 
 
 HOLDS = """

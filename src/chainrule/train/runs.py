@@ -15,10 +15,8 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import sqlite3
 import weakref
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
@@ -27,11 +25,11 @@ from typing import Any
 from chainrule.errors import CheckpointError, DataError, UsageError, message
 from chainrule.files import write_atomically
 from chainrule.train.checkpoint import read_checkpoint
+from chainrule.train.figures import Figures
 
 __all__ = ["RUNS", "Run", "open_run"]
 
 RUNS = Path("runs")
-SCHEMA = 1  # of the metrics database, kept in its user_version
 
 
 class Run:
@@ -40,6 +38,7 @@ class Run:
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.folder = Path(folder)
         self._lock: _Lock | None = None
+        self._figures: Figures | None = None
 
     @classmethod
     def create(
@@ -51,11 +50,7 @@ class Run:
         """
         run = cls(_claimed(name) if out is None else _made(Path(out)))
         run.claim()
-        with run._database(new=True) as database:
-            database.execute("PRAGMA journal_mode=WAL")  # readers never wait, nor do they block
-            columns = "epoch INTEGER, name TEXT, value REAL, PRIMARY KEY (epoch, name)"
-            database.execute(f"CREATE TABLE figures ({columns})")
-            database.execute(f"PRAGMA user_version={SCHEMA}")
+        Figures(run.metrics_file, new=True).close()
         run.write_config(config | {"started": datetime.now(UTC).isoformat()})
         return run
 
@@ -69,6 +64,9 @@ class Run:
 
     def release(self) -> None:
         """Let others train in this folder."""
+        if self._figures is not None:
+            self._figures.close()
+            self._figures = None
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -107,41 +105,15 @@ class Run:
         write_atomically(self.folder / "config.json", text.encode())
 
     def add_figures(self, epoch: int, figures: dict[str, float]) -> None:
-        """Add the figures of one epoch."""
-        rows = [(epoch, name, value) for name, value in figures.items()]
-        with self._database() as database:
-            database.executemany("INSERT OR REPLACE INTO figures VALUES (?, ?, ?)", rows)
+        """Add the figures of one epoch.  Their file stays open until ``release``."""
+        if self._figures is None:
+            self._figures = Figures(self.metrics_file)
+        self._figures.add(epoch, figures)
 
     def figures(self) -> list[dict[str, float]]:
         """The figures so far, one dict per epoch."""
-        epochs: dict[int, dict[str, float]] = {}
-        with self._database() as database:
-            for epoch, name, value in database.execute(
-                "SELECT * FROM figures ORDER BY epoch, rowid"
-            ):
-                epochs.setdefault(epoch, {})[name] = value
-        return list(epochs.values())
-
-    @contextmanager
-    def _database(self, new: bool = False) -> Iterator[sqlite3.Connection]:
-        """The open file of the figures; what was written is committed together, or not at all."""
-        file = f"{self.metrics_file.absolute().as_uri()}?mode={'rwc' if new else 'rw'}"
-        try:
-            with closing(sqlite3.connect(file, timeout=30, uri=True)) as database, database:
-                (found,) = database.execute("PRAGMA user_version").fetchone()
-                if found != (0 if new else SCHEMA):
-                    raise self._foreign(found)
-                yield database
-        except sqlite3.Error as error:
-            got = f"{self.metrics_file}, which can't be used ({error})"
-            needs = "a sound file and room on the disk"
-            raise DataError(message("run", got, needs)) from error
-
-    def _foreign(self, found: int) -> DataError:
-        got, needs = f"{self.metrics_file} of version {found}", f"version {SCHEMA}"
-        why = "Another release of chainrule wrote it" if found else "It is no metrics database"
-        remedy = "Read it with that release; nothing was changed" if found else ""
-        return DataError(message("run", got, needs, why=why, remedy=remedy))
+        with closing(Figures(self.metrics_file)) as figures:
+            return figures.read()
 
     def log(self, line: str) -> None:
         """Add a line to the log."""
