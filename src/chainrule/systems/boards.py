@@ -11,7 +11,7 @@ import numpy as np
 from chainrule import models
 from chainrule.inspect.cost import cost
 from chainrule.inspect.explain import Explanation
-from chainrule.inspect.presets import explain_preset
+from chainrule.inspect.explain.presets import explain_preset
 from chainrule.systems.system import Figure, Report, System
 
 __all__ = ["LOGISTIC", "LOGISTIC_L2", "MULTIVARIATE", "NEURON", "TWO_LAYER"]

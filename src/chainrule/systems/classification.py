@@ -145,6 +145,10 @@ VARIED = (
     RandomAffine(degrees=15, shift=2, scale=(0.75, 1.2), stretch=(0.7, 1.4), shear=20),
     RandomStrokeWidth(thin=0.8, thick=0.8),
 )
+LESS_VARIED = (
+    RandomElastic(shift=2, knots=4),
+    RandomAffine(degrees=12, shift=1.5, scale=(0.85, 1.15), stretch=(0.85, 1.2), shear=10),
+)
 SLIGHTLY_VARIED = RandomAffine(degrees=10, shift=1.5, scale=(0.9, 1.1), shear=5)
 MNIST = Compose((Scale(255),))
 
@@ -221,9 +225,10 @@ _LENET_ON_MNIST = replace(
 _LENET_1998_ON_DIGITS = replace(
     _LENET_ON_DIGITS,
     config={"variant": "1998"},
-    transforms=Compose((*ENLARGED, SLIGHTLY_VARIED)),  # tanh learns slowly: 30 epochs of less
+    transforms=Compose((*ENLARGED, *LESS_VARIED)),  # tanh learns more slowly than ReLU
     optimizer=_nesterov,
     lr=0.005,
+    epochs=40,
     parameters=60_000,
     time="40 s",
     wanted_accuracy=0.96,

@@ -11,7 +11,7 @@ import numpy as np
 from chainrule import models, nn, optim, random
 from chainrule.creation import stack
 from chainrule.data import DataLoader, TensorDataset
-from chainrule.inspect.presets import explain_preset, xor_output
+from chainrule.inspect.explain.presets import explain_preset, xor_output
 from chainrule.systems.boards import golden
 from chainrule.systems.system import Figure, Parts, Recipe, Report, System
 from chainrule.tensor import Tensor, tensor
