@@ -6,7 +6,7 @@ import pytest
 import chainrule as cr
 from chainrule import func
 from chainrule.inspect import explain_preset
-from chainrule.inspect.presets import xor_output
+from chainrule.inspect.explain.presets import xor_output
 from chainrule.nn import functional as F
 
 

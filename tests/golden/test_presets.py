@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chainrule.inspect import explain_preset
-from chainrule.inspect.presets import preset
+from chainrule.inspect.explain.presets import preset
 
 
 def numbers(name):

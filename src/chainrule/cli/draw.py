@@ -14,9 +14,9 @@ from chainrule.errors import UsageError, message
 from chainrule.files import refuse_existing
 from chainrule.inspect import PRESETS
 from chainrule.inspect.draw import STYLES, Drawing, draw, names_of
-from chainrule.inspect.draw_graph import draw_loss
-from chainrule.inspect.presets import preset
-from chainrule.inspect.wiring import wiring
+from chainrule.inspect.draw.graph import draw_loss
+from chainrule.inspect.draw.wiring import wiring
+from chainrule.inspect.explain.presets import preset
 from chainrule.nn.module import Module
 from chainrule.tensor import Tensor
 

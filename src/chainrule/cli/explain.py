@@ -14,7 +14,7 @@ from chainrule.cli.script import is_script, scalar_of
 from chainrule.cli.targets import model_of, networks
 from chainrule.errors import UsageError, message
 from chainrule.inspect import PRESETS, explain_preset
-from chainrule.inspect.explain import board
+from chainrule.inspect.explain.explanation import board
 from chainrule.nn.functional import cross_entropy, mse_loss
 from chainrule.tensor import Tensor, tensor
 

@@ -16,7 +16,7 @@ from chainrule.cli.targets import model_of, networks
 from chainrule.errors import UsageError, message
 from chainrule.gradcheck import Report, gradcheck
 from chainrule.gradcheck.replay import replay
-from chainrule.inspect.presets import PRESETS, preset
+from chainrule.inspect.explain.presets import PRESETS, preset
 from chainrule.ops.op import REGISTRY, Op
 from chainrule.tensor import Tensor, tensor
 

@@ -1,16 +1,13 @@
 """INSPECT: what is seen of a model or a step: the board of back-propagation, pictures, counts."""
 
 from chainrule.inspect.cost import cost, jacobian_order, why_backprop
-from chainrule.inspect.draw import Drawing, draw
-from chainrule.inspect.explain import Explanation, explain
+from chainrule.inspect.draw import Drawing, draw, wiring
+from chainrule.inspect.explain import PRESETS, Explanation, Overview, explain, explain_preset
 from chainrule.inspect.filters import KERNELS, convolve, correlate, filter_picture, kernel
-from chainrule.inspect.overview import Overview
 from chainrule.inspect.pictures import save_picture
-from chainrule.inspect.presets import PRESETS, explain_preset
 from chainrule.inspect.retrieval import nearest
 from chainrule.inspect.summary import Summary, summary
 from chainrule.inspect.template import find_template, match_template
-from chainrule.inspect.wiring import wiring
 
 __all__ = [
     "KERNELS",

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from chainrule.inspect.arrays import array_text, is_small
-from chainrule.inspect.board import Addend, Variable
-from chainrule.inspect.text import joined
+from chainrule.inspect.explain.board import Addend, Variable
+from chainrule.inspect.explain.text import joined
 
 __all__ = ["latex_board", "latex_of", "markdown_board"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.errors import UsageError, message
-from chainrule.inspect.draw_svg import DASHES, SHARED, Canvas, Drawing
+from chainrule.inspect.draw.svg import DASHES, SHARED, Canvas, Drawing
 from chainrule.inspect.formulas import SUBSCRIPT
 
 __all__ = ["KINDS", "weights_of", "wiring"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from chainrule.inspect.arrays import array_lines, array_text, is_small
-from chainrule.inspect.board import Addend, Variable
+from chainrule.inspect.explain.board import Addend, Variable
 from chainrule.inspect.notation import ascii_text
 
 __all__ = ["WIDTH", "TextBoard", "joined"]

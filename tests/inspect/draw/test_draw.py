@@ -12,9 +12,9 @@ import chainrule as cr
 from chainrule import models, nn
 from chainrule.errors import DataError, GradientError, UsageError
 from chainrule.inspect.draw import draw
-from chainrule.inspect.draw_layout import layout
-from chainrule.inspect.draw_svg import PALETTE, SHARED, Canvas, shortened, text_width
-from chainrule.inspect.presets import PRESETS, preset
+from chainrule.inspect.draw.layout import layout
+from chainrule.inspect.draw.svg import PALETTE, SHARED, Canvas, shortened, text_width
+from chainrule.inspect.explain.presets import PRESETS, preset
 from chainrule.nn import functional as F
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -5,8 +5,8 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.inspect.composites import LOSSES
-from chainrule.inspect.explain import board
+from chainrule.inspect.explain.composites import LOSSES
+from chainrule.inspect.explain.explanation import board
 
 F = nn.functional
 

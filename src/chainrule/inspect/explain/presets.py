@@ -16,7 +16,7 @@ import numpy as np
 from chainrule import func
 from chainrule.dtypes import float64
 from chainrule.errors import NameNotFoundError, message
-from chainrule.inspect.explain import Explanation, board
+from chainrule.inspect.explain.explanation import Explanation, board
 from chainrule.tensor import Tensor, tensor
 
 __all__ = ["PRESETS", "explain_preset", "preset"]

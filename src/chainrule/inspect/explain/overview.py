@@ -10,8 +10,8 @@ import numpy as np
 
 from chainrule.graph import topological_order
 from chainrule.inspect.arrays import largest_entries, rms
+from chainrule.inspect.explain.latex import latex_of
 from chainrule.inspect.formulas import SEE_THROUGH, number_text
-from chainrule.inspect.latex import latex_of
 from chainrule.inspect.notation import ascii_text, signal_name
 from chainrule.inspect.recorded import RecordedLoss
 from chainrule.ops import leaf

@@ -11,7 +11,7 @@ import chainrule as cr
 from chainrule import nn
 from chainrule.errors import UsageError
 from chainrule.inspect import PRESETS, explain_preset
-from chainrule.inspect.latex import latex_of
+from chainrule.inspect.explain.latex import latex_of
 from chainrule.inspect.notation import NOTATIONS, ascii_text
 
 F = nn.functional

@@ -12,8 +12,8 @@ from chainrule.backprop import error_signals
 from chainrule.errors import GradientError, UsageError, message
 from chainrule.graph import Node, topological_order
 from chainrule.inspect.arrays import array_text, is_small
-from chainrule.inspect.draw_layout import layout
-from chainrule.inspect.draw_svg import LINE, Canvas, Drawing, shortened, text_width
+from chainrule.inspect.draw.layout import layout
+from chainrule.inspect.draw.svg import LINE, Canvas, Drawing, shortened, text_width
 from chainrule.inspect.formulas import SUBSCRIPT, Writer, Written
 from chainrule.inspect.notation import bar_of
 from chainrule.inspect.walk import Walk

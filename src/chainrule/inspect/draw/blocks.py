@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chainrule.errors import UsageError, message
-from chainrule.inspect.draw_svg import Canvas, Drawing, text_width
+from chainrule.inspect.draw.svg import Canvas, Drawing, text_width
 from chainrule.inspect.receptive_field import WINDOWS
 from chainrule.inspect.walk import Call, Walk
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import UsageError, message
-from chainrule.inspect.draw_svg import Canvas, Drawing, shortened, text_width
+from chainrule.inspect.draw.svg import Canvas, Drawing, shortened, text_width
 from chainrule.inspect.walk import Walk
 from chainrule.nn.module import Module
 from chainrule.recording import no_grad

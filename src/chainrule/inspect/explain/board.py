@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.inspect.arrays import LARGEST, array_text, is_small
-from chainrule.inspect.composites import Composite, composites, inner_addend
+from chainrule.inspect.explain.composites import Composite, composites, inner_addend
+from chainrule.inspect.explain.jacobian import local_jacobian
 from chainrule.inspect.formulas import (
     ATOM,
     NEGATIVE,
@@ -24,7 +25,6 @@ from chainrule.inspect.formulas import (
     Writer,
     Written,
 )
-from chainrule.inspect.jacobian import local_jacobian
 from chainrule.inspect.notation import signal_name
 from chainrule.inspect.recorded import RecordedLoss
 from chainrule.ops import leaf

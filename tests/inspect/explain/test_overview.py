@@ -7,8 +7,8 @@ import pytest
 
 import chainrule as cr
 from chainrule import models, nn
-from chainrule.inspect.explain import Explanation, board
-from chainrule.inspect.overview import LARGEST, MOST, Overview
+from chainrule.inspect.explain.explanation import Explanation, board
+from chainrule.inspect.explain.overview import LARGEST, MOST, Overview
 
 F = nn.functional
 

@@ -34,11 +34,11 @@ from typing import Any
 from chainrule.errors import GradientError, ShapeError, message
 from chainrule.graph import type_text
 from chainrule.inspect.arrays import array_data
-from chainrule.inspect.board import Board, Variable
-from chainrule.inspect.latex import latex_board, markdown_board
+from chainrule.inspect.explain.board import Board, Variable
+from chainrule.inspect.explain.latex import latex_board, markdown_board
+from chainrule.inspect.explain.overview import LARGEST, Overview
+from chainrule.inspect.explain.text import TextBoard, joined
 from chainrule.inspect.notation import check_notation
-from chainrule.inspect.overview import LARGEST, Overview
-from chainrule.inspect.text import TextBoard, joined
 from chainrule.storage import Recorded
 from chainrule.tensor import Tensor
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from chainrule.errors import ShapeError, UsageError, message
 from chainrule.graph import topological_order
-from chainrule.inspect.draw_blocks import draw_blocks
-from chainrule.inspect.draw_graph import draw_loss, draw_walk
-from chainrule.inspect.draw_neurons import draw_neurons
-from chainrule.inspect.draw_svg import Drawing
+from chainrule.inspect.draw.blocks import draw_blocks
+from chainrule.inspect.draw.graph import draw_loss, draw_walk
+from chainrule.inspect.draw.neurons import draw_neurons
+from chainrule.inspect.draw.svg import Drawing
+from chainrule.inspect.draw.wiring import wiring
 from chainrule.inspect.walk import evaluate, walk
-from chainrule.inspect.wiring import wiring
 from chainrule.nn.module import Module
 from chainrule.storage import Recorded
 from chainrule.tensor import Tensor

@@ -5,7 +5,7 @@ import pytest
 
 from chainrule.errors import UsageError
 from chainrule.inspect.draw import draw
-from chainrule.inspect.wiring import weights_of, wiring
+from chainrule.inspect.draw.wiring import weights_of, wiring
 
 
 @pytest.mark.parametrize("n", [3, 5, 9, 12])

@@ -5,7 +5,7 @@ from itertools import combinations, pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainrule.inspect.draw_layout import layout
+from chainrule.inspect.draw.layout import layout
 
 
 @st.composite
