@@ -37,7 +37,7 @@ TENSOR = [
     "contraction",
     "functions",
 ]
-GRADIENTS = [*TENSOR, "backprop", "func", "autograd", "gradcheck"]
+GRADIENTS = [*TENSOR, "backprop", "func", "autograd", "gradcheck", "names"]
 PLANS = [*MATHEMATICS, "compile"]
 NETWORKS = [*GRADIENTS, "step", "nn"]
 TRAINING = [*NETWORKS, "optim", "data", "train", "io", "models"]
@@ -57,6 +57,7 @@ MAY_IMPORT = {
     "func": GRADIENTS,
     "autograd": GRADIENTS,
     "gradcheck": [*GRADIENTS, "nn"],
+    "names": TENSOR,
     "compile": PLANS,
     "run": [*PLANS, "run"],
     "step": [*GRADIENTS, "compile", "run", "nn", "optim"],

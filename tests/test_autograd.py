@@ -156,3 +156,21 @@ def test_refused():
     x, y = inputs()
     with pytest.raises(GradientError, match="1 error signals from backward, needs one for each of"):
         Short.apply(x, y)[0].sum().backward()
+
+
+def test_arguments_left_to_their_defaults_need_no_error_signal():
+    class Affine(cr.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, w, b=None):
+            ctx.save_for_backward(x, w)
+            return x @ w if b is None else x @ w + b
+
+        @staticmethod
+        def backward(ctx, y_bar):
+            x, w = ctx.saved_tensors
+            b_bar = y_bar.sum(0) if len(ctx.needs_input_grad) > 2 else None
+            return y_bar @ w.t(), x.t() @ y_bar, b_bar
+
+    x, w, b = (cr.randn(2, 2, dtype=cr.float64, requires_grad=True) for _ in range(3))
+    assert cr.gradcheck(Affine.apply, (x, w))
+    assert cr.gradcheck(lambda x, w, b: Affine.apply(x, w, b), (x, w, b[0].detach()))

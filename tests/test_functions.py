@@ -38,3 +38,11 @@ def test_a_number_of_threads_is_at_least_one():
     assert cr.get_num_threads() == 1  # NumPy's backend stays on one
     with pytest.raises(cr.UsageError, match="at least 1"):
         cr.set_num_threads(0)
+
+
+def test_results_into_a_tensor_that_is_there():
+    there = cr.zeros(2)
+    assert cr.mul(cr.tensor([1.0, 2.0]), 3, out=there) is there
+    assert there.tolist() == [3.0, 6.0]
+    with pytest.raises(cr.ShapeError):
+        cr.mul(cr.ones(3), 3, out=there)

@@ -16,7 +16,7 @@ import builtins
 import importlib
 from typing import Any
 
-from chainrule import autograd, backprop, func, nn, optim, step
+from chainrule import autograd, backprop, func, names, nn, optim, step
 from chainrule.anomaly import detect_anomaly
 from chainrule.contraction import einsum, tensordot
 from chainrule.creation import (
@@ -444,6 +444,8 @@ def graph(*outputs: Tensor) -> Graph:
 class cuda:  # noqa: N801
     """PyTorch's ``torch.cuda``, as far as it can be without a CUDA backend."""
 
+    manual_seed = manual_seed_all = staticmethod(manual_seed)
+
     @staticmethod
     def is_available() -> builtins.bool:
         """False: there is no CUDA backend yet."""
@@ -453,6 +455,15 @@ class cuda:  # noqa: N801
     def synchronize() -> None:
         """As ``cr.synchronize()``."""
         synchronize()
+
+    @staticmethod
+    def device_count() -> builtins.int:
+        """0."""
+        return 0
+
+    @staticmethod
+    def empty_cache() -> None:
+        """Nothing: there is no cache."""
 
 
 def _summarise(module: nn.Module, *arguments: Any) -> Any:
@@ -482,4 +493,6 @@ def __getattr__(name: str) -> Any:
     if name in _LATER:
         module = importlib.import_module(_LATER[name])
         return module if _LATER[name] == f"chainrule.{name}" else getattr(module, name)
-    raise not_found("chainrule", name, [*__all__, *_LATER])
+    if name in names.__all__:
+        return getattr(names, name)
+    raise not_found("chainrule", name, [*__all__, *_LATER, *names.__all__])

@@ -12,13 +12,40 @@ from chainrule.backprop import grad
 from chainrule.creation import cat, zeros_like
 from chainrule.dtypes import DType
 from chainrule.errors import GradientError, message, not_found
+from chainrule.gradcheck import gradcheck
 from chainrule.ops import movement
 from chainrule.ops.op import Op
-from chainrule.recording import no_grad
+from chainrule.recording import enable_grad, inference_mode, no_grad, set_grad_enabled
 from chainrule.storage import recorder
 from chainrule.tensor import Tensor
 
-__all__ = ["Function", "detect_anomaly", "grad", "set_detect_anomaly"]
+__all__ = [
+    "Function",
+    "Variable",
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "grad",
+    "gradcheck",
+    "inference_mode",
+    "no_grad",
+    "set_detect_anomaly",
+    "set_grad_enabled",
+]
+
+
+def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:  # noqa: N802  PyTorch's name
+    """PyTorch's word of old for a tensor: the data themselves."""
+    return data.requires_grad_() if requires_grad else data
+
+
+def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None) -> None:
+    """``t.backward(g)`` of each tensor."""
+    several = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    signals = [grad_tensors] if isinstance(grad_tensors, Tensor) else grad_tensors
+    signals = [None] * len(several) if signals is None else list(signals)
+    for last, (x, signal) in enumerate(zip(several, signals, strict=True), 1):
+        x.backward(signal, retain_graph=retain_graph or last < len(several))
 
 
 class Context:
@@ -59,7 +86,10 @@ class Custom(Op):
 
     def vjp(self, y: Any, y_bar: Any, *inputs: Any) -> tuple[Any, ...]:
         bars = self.backward(self.context, y_bar)
-        bars = bars if isinstance(bars, tuple) else (bars,)
+        bars = tuple(bars) if isinstance(bars, tuple | list) else (bars,)
+        given = len(self.context.is_tensor)
+        if all(bar is None for bar in bars[given:]):  # of arguments that apply() was not given
+            bars = bars[:given]
         sources = inputs[:-1]
         tensors = [index for index, is_tensor in enumerate(self.context.is_tensor) if is_tensor]
         if len(bars) != len(self.context.is_tensor):

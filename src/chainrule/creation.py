@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -91,19 +91,26 @@ def ones(
 empty = zeros  # uninitialised memory is no reproducible value
 
 
-def full_like(x: Tensor, value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def full_like(
+    x: Tensor, value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """One number everywhere, in the shape and dtype of ``x``."""
-    return full(x.shape, value, dtype=dtype or x.dtype, requires_grad=requires_grad)
+    kind = dtype or x.dtype
+    return full(x.shape, value, dtype=kind, device=device, requires_grad=requires_grad)
 
 
-def zeros_like(x: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros in the shape and dtype of ``x``."""
-    return full_like(x, 0, dtype=dtype, requires_grad=requires_grad)
+    return full_like(x, 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def ones_like(x: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Ones in the shape and dtype of ``x``."""
-    return full_like(x, 1, dtype=dtype, requires_grad=requires_grad)
+    return full_like(x, 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def arange(
@@ -115,14 +122,30 @@ def arange(
     return _made(array.astype(kind.numpy), requires_grad, device)
 
 
-def linspace(start: float, end: float, steps: int, *, dtype: Any = float32) -> Tensor:
+def linspace(
+    start: float,
+    end: float,
+    steps: int,
+    *,
+    dtype: Any = float32,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """``steps`` numbers at equal distances, both ends included."""
-    return _made(np.linspace(start, end, steps).astype(dtype_of(dtype).numpy), False)
+    numbers = np.linspace(start, end, steps).astype(dtype_of(dtype).numpy)
+    return _made(numbers, requires_grad, device)
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = float32) -> Tensor:
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: Any = float32,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Ones on the diagonal."""
-    return _made(np.eye(n, m, dtype=dtype_of(dtype).numpy), False)
+    return _made(np.eye(n, m, dtype=dtype_of(dtype).numpy), requires_grad, device)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
@@ -130,70 +153,108 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return tensor(np.asarray(array))
 
 
-def as_tensor(data: Any, *, dtype: Any = None) -> Tensor:
+def as_tensor(data: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """``data`` itself if it is a tensor of that dtype, else a tensor of its values."""
     if isinstance(data, Tensor):
-        return data if dtype is None else data.to(dtype)
-    return tensor(data, dtype=dtype)
+        return data.to(dtype=dtype, device=device)
+    return tensor(data, dtype=dtype, device=device)
 
 
 # ---------------------------------------------------------------- random numbers
 
 
-def _draw(
-    function: Callable[..., Tensor], shape: tuple[int, ...], stream: str, **options: Any
-) -> Tensor:
-    seed, number, draw = (
-        Tensor._of(number_node(value, int64)) for value in streams.stream(stream).next_draw()
-    )
-    return function(seed, number, draw, shape=shape, **options)
+def _numbers(stream: str, generator: streams.Generator | None, device: Any) -> list[Tensor]:
+    """Seed, stream and draw, as the ops of random numbers take them."""
+    if device is not None:
+        Device(device)
+    source = streams.default_generator if generator is None else generator
+    return [Tensor._of(number_node(n, int64)) for n in source.stream(stream).next_draw()]
 
 
 def rand(
-    *shape: Any, dtype: Any = float32, requires_grad: bool = False, stream: str = "default"
+    *shape: Any,
+    dtype: Any = float32,
+    device: Any = None,
+    requires_grad: bool = False,
+    generator: streams.Generator | None = None,
+    stream: str = "default",
 ) -> Tensor:
-    """Uniform numbers in [0, 1) from a named stream of ``manual_seed``."""
-    y = _draw(draws.uniform, _sizes(shape), stream, dtype=dtype_of(dtype))
+    """Uniform numbers in [0, 1) from a named stream of ``manual_seed``, or of a generator."""
+    numbers = _numbers(stream, generator, device)
+    y = draws.uniform(*numbers, shape=_sizes(shape), dtype=dtype_of(dtype))
     return y.requires_grad_() if requires_grad else y
 
 
 def randn(
-    *shape: Any, dtype: Any = float32, requires_grad: bool = False, stream: str = "default"
+    *shape: Any,
+    dtype: Any = float32,
+    device: Any = None,
+    requires_grad: bool = False,
+    generator: streams.Generator | None = None,
+    stream: str = "default",
 ) -> Tensor:
     """Standard normal numbers, equal on every machine."""
-    y = _draw(draws.normal, _sizes(shape), stream, dtype=dtype_of(dtype))
+    numbers = _numbers(stream, generator, device)
+    y = draws.normal(*numbers, shape=_sizes(shape), dtype=dtype_of(dtype))
     return y.requires_grad_() if requires_grad else y
 
 
 def randint(
-    low: int, high: int | None = None, size: Sequence[int] = (), *, stream: str = "default"
+    low: int,
+    high: Any = None,
+    size: Sequence[int] = (),
+    *,
+    dtype: Any = int64,
+    device: Any = None,
+    generator: streams.Generator | None = None,
+    stream: str = "default",
 ) -> Tensor:
-    """Whole numbers low ≤ y < high; with one bound, 0 ≤ y < low."""
+    """Whole numbers low ≤ y < high; with one bound, 0 ≤ y < low.
+
+    >>> randint(1, (2,)).tolist()
+    [0, 0]
+    """
+    if isinstance(high, tuple | list):
+        high, size = None, high
     low, high = (0, low) if high is None else (low, high)
-    return _draw(draws.integers, _sizes((tuple(size),)), stream, low=low, high=high)
+    numbers = _numbers(stream, generator, device)
+    y = draws.integers(*numbers, shape=_sizes((tuple(size),)), low=low, high=high)
+    return y.to(dtype)
 
 
-def randperm(n: int, *, stream: str = "default") -> Tensor:
+def randperm(
+    n: int,
+    *,
+    device: Any = None,
+    generator: streams.Generator | None = None,
+    stream: str = "default",
+) -> Tensor:
     """The numbers 0 … n - 1 in random order."""
-    seed, number, draw = (
-        Tensor._of(number_node(value, int64)) for value in streams.stream(stream).next_draw()
-    )
-    return draws.permutation(seed, number, draw, n=n)
+    return draws.permutation(*_numbers(stream, generator, device), n=n)
 
 
-def bernoulli(shape: Sequence[int], p: float, *, stream: str = "default") -> Tensor:
-    """True with probability p."""
-    return _draw(draws.bernoulli, _sizes((tuple(shape),)), stream, p=p)
+def bernoulli(shape: Any, p: float | None = None, *, stream: str = "default") -> Tensor:
+    """True with probability p; of a tensor of probabilities, ones and zeros of its dtype."""
+    if isinstance(shape, Tensor):
+        wanted = shape if p is None else shape * 0 + p
+        return (rand(shape.shape, dtype=shape.dtype, stream=stream) < wanted).to(shape.dtype)
+    if p is None:
+        raise UsageError(message("bernoulli", "no p", "bernoulli(shape, p), or a tensor of them"))
+    return draws.bernoulli(*_numbers(stream, None, None), shape=_sizes((tuple(shape),)), p=p)
 
 
-def rand_like(x: Tensor) -> Tensor:
+def rand_like(
+    x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Uniform numbers in the shape and dtype of ``x``."""
-    return rand(x.shape, dtype=x.dtype)
+    return rand(x.shape, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
 
 
-def randn_like(x: Tensor) -> Tensor:
+def randn_like(
+    x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Standard normal numbers in the shape and dtype of ``x``."""
-    return randn(x.shape, dtype=x.dtype)
+    return randn(x.shape, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
 
 
 # ---------------------------------------------------------------- functions of several tensors

@@ -33,8 +33,9 @@ __all__ = [
 def _function(name: str) -> Callable[..., Any]:
     method = getattr(Tensor, name)
 
-    def function(x: Any, *args: Any, **options: Any) -> Any:
-        return method(x if isinstance(x, Tensor) else tensor(x), *args, **options)
+    def function(x: Any, *args: Any, out: Tensor | None = None, **options: Any) -> Any:
+        result = method(x if isinstance(x, Tensor) else tensor(x), *args, **options)
+        return result if out is None else out.copy_(result)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = method.__doc__

@@ -35,6 +35,8 @@ from chainrule.views import Views
 
 __all__ = ["Tensor", "tensor"]
 
+PRINTED: dict[str, Any] = {"threshold": 1000}  # how NumPy is to write numbers
+
 
 class Tensor(Filling, Views):
     """An array with a history: values in ``shape`` and ``dtype``, gradients in ``grad``.
@@ -357,7 +359,7 @@ class Tensor(Filling, Views):
         node = self._node
         if node.state == FAILED:
             return f"tensor(failed: {node.failure})"
-        body = np.array2string(self._value(), separator=", ", prefix="tensor(", threshold=1000)
+        body = np.array2string(self._value(), separator=", ", prefix="tensor(", **PRINTED)
         notes = ""
         if self.dtype not in (float32, int64, bool_) or not self.numel():
             notes += f", dtype={self.dtype}"
@@ -410,9 +412,17 @@ class Tensor(Filling, Views):
         return _rebuild, (type(self), np.array(self._value()), self._leaf, self._name)
 
     def to(
-        self, *targets: Any, dtype: Any = None, device: Any = None, copy: bool = False
+        self,
+        *targets: Any,
+        dtype: Any = None,
+        device: Any = None,
+        non_blocking: bool = False,
+        copy: bool = False,
     ) -> Tensor:
-        """Another dtype; the only device is the CPU. ``x.to(cr.float64)``, ``x.to("cpu")``."""
+        """Another dtype; the only device is the CPU. ``x.to(cr.float64)``, ``x.to("cpu")``.
+
+        ``non_blocking`` is accepted as PyTorch's and means nothing without a GPU.
+        """
         for target in targets:
             if isinstance(target, Tensor):
                 dtype = target.dtype
@@ -441,9 +451,9 @@ class Tensor(Filling, Views):
     byte = lambda self: self.to(uint8)  # noqa: E731
     type_as = lambda self, other: self.to(other.dtype)  # noqa: E731
 
-    def cuda(self) -> Tensor:
+    def cuda(self, device: Any = "cuda", non_blocking: bool = False) -> Tensor:
         """Raises: there is no CUDA backend yet."""
-        return self.to("cuda")
+        return self.to(device="cuda")
 
     def number(self, value: Any) -> Tensor:
         """A Python number as a tensor of no axes, of this dtype: a run-time scalar."""

@@ -22,6 +22,8 @@ __all__ = ["torch_is_chainrule"]
 MODULES = {
     "torch": "chainrule",
     "torch.autograd": "chainrule.autograd",
+    "torch.backends": "chainrule.names",
+    "torch.backends.cudnn": "",
     "torch.func": "chainrule.func",
     "torch.nn": "chainrule.nn",
     "torch.nn.functional": "chainrule.nn.functional",
