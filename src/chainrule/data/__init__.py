@@ -40,6 +40,14 @@ from chainrule.data.image_sets import (
 from chainrule.data.inpainting import Inpainting, random_masks
 from chainrule.data.loader import DataLoader
 from chainrule.data.picture import PreparedPicture, prepare_picture
+from chainrule.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 from chainrule.data.strokes import rasterise
 from chainrule.data.table import CSV
 from chainrule.data.toys import (
@@ -66,6 +74,7 @@ from chainrule.data.transforms import (
     from_spec,
 )
 from chainrule.data.workers import augmentation
+from chainrule.data.workers import collate as default_collate
 
 __all__ = [
     "open_dataset",
@@ -101,6 +110,13 @@ __all__ = [
     "random_split",
     "augmentation",
     "DataLoader",
+    "default_collate",
+    "Sampler",
+    "SequentialSampler",
+    "RandomSampler",
+    "SubsetRandomSampler",
+    "WeightedRandomSampler",
+    "BatchSampler",
     "rasterise",
     "Transform",
     "RandomTransform",

@@ -5,6 +5,7 @@ A data set's pictures are f32 from 0 to 1 already, so ``ToTensor`` has nothing l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,17 @@ from chainrule.data.augment import (
     Resize,
     TenCrop,
 )
+from chainrule.data.dataset import as_array
 from chainrule.data.transforms import Compose, RandomAffine, Transform
 from chainrule.errors import not_found
+from chainrule.tensor import Tensor, tensor
 
 __all__ = [
     "CenterCrop",
     "ColorJitter",
     "Compose",
     "Grayscale",
+    "Lambda",
     "Normalize",
     "Pad",
     "RandomAffine",
@@ -55,6 +59,21 @@ class ToTensor(Transform):
     def apply(self, images: np.ndarray) -> np.ndarray:
         """f32[N,C,H,W] -> f32[N,C,H,W]"""
         return images
+
+
+class Lambda(Transform):
+    """A function of one image f32[C,H,W], a tensor, called for each.
+
+    >>> Lambda(lambda image: 1 - image)(np.zeros((1, 1, 1, 2))).tolist()
+    [[[[1.0, 1.0]]]]
+    """
+
+    def __init__(self, lambd: Callable[[Tensor], Any]) -> None:
+        object.__setattr__(self, "lambd", lambd)
+
+    def apply(self, images: np.ndarray) -> np.ndarray:
+        """f32[N,C,H,W] -> f32[N,…]"""
+        return np.stack([as_array(self.lambd(tensor(image))) for image in images])  # type: ignore[attr-defined]
 
 
 def __getattr__(name: str) -> Any:
