@@ -1,4 +1,5 @@
 import contextlib
+import io
 import os
 import pickle
 import subprocess
@@ -30,6 +31,20 @@ def test_any_nesting_comes_back(tmp_path):
     assert back["state"][0]["moment"].dtype is cr.float64
     assert back["empty"].shape == (0, 3)
     assert back["more"][5][1][0].dtype is cr.int64
+
+
+def test_files_that_are_open(tmp_path):
+    memory = io.BytesIO()
+    save({"w": cr.tensor([1.0])}, memory)
+    memory.seek(0)
+    assert load(memory, map_location="cpu", weights_only=False)["w"].tolist() == [1.0]
+    with (tmp_path / "x.pt").open("wb") as file:
+        save([cr.tensor([2.0])], file)
+    with pytest.raises(cr.DeviceError):
+        load(tmp_path / "x.pt", map_location="cuda:0")
+    assert load(tmp_path / "x.pt", map_location=cr.device("cpu"))[0].item() == 2
+    with pytest.raises(CheckpointError, match="an open file"):
+        load(io.BytesIO(b"nothing of the kind"))
 
 
 def test_other_programs_can_read_it_and_we_read_theirs(tmp_path):

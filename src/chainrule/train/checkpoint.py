@@ -13,12 +13,13 @@ import json
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 import chainrule
 from chainrule import random
+from chainrule.device import Device
 from chainrule.dtypes import dtype_of
 from chainrule.errors import CheckpointError, message
 from chainrule.files import write_atomically
@@ -42,8 +43,8 @@ PLACE = "$tensor"  # stands in the nesting where a tensor was
 # ------------------------------------------------------------ any nesting of values
 
 
-def save(value: Any, path: str | PathLike[str]) -> None:
-    """Write ``value`` to a safetensors file, atomically.
+def save(value: Any, path: str | PathLike[str] | IO[bytes]) -> None:
+    """Write ``value`` to a safetensors file, atomically; or to a file that is open for bytes.
 
     value: a tensor, or dicts, lists and tuples of tensors, arrays, numbers, texts and None, such as
     a ``state_dict()``.  Raises CheckpointError for anything else, and if the disk is full; then the
@@ -59,16 +60,28 @@ def save(value: Any, path: str | PathLike[str]) -> None:
         "nesting": nesting,
         "sha256": _checksum(nesting, tensors),
     }
-    write_atomically(path, serialize(tensors, metadata), error=CheckpointError)
+    content = serialize(tensors, metadata)
+    if isinstance(path, str | PathLike):
+        write_atomically(path, content, error=CheckpointError)
+    else:
+        path.write(content)
 
 
-def load(path: str | PathLike[str]) -> Any:
+def load(
+    path: str | PathLike[str] | IO[bytes], map_location: Any = None, weights_only: bool = True
+) -> Any:
     """Read what ``save`` wrote; from another program's safetensors file, a dict of tensors.
 
-    PyTorch's .pth files are read too: their tensors, numbers, texts, dicts and lists, nothing else.
+    PyTorch's .pth files are read too: their tensors, numbers, texts, dicts and lists, nothing else,
+    whatever ``weights_only`` says.  ``map_location`` may be the CPU.
     Raises CheckpointError if the file is missing, damaged, cut short, or another pickle.
     """
-    content = _content(Path(path))
+    if isinstance(map_location, str | Device):
+        Device(map_location)
+    if isinstance(path, str | PathLike):
+        content = _content(Path(path))
+    else:
+        content, path = path.read(), "an open file"
     if content[:4] == b"PK\x03\x04" and content[8:9] != b"{":  # a zip archive
         return read_pth(content, path)
     metadata, tensors = _parsed(content, path)
