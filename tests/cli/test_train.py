@@ -70,6 +70,14 @@ def test_xor_shows_its_truth_table(capsys):
     assert "x1 x2  wanted" in out
 
 
+def test_the_figures_of_a_system_are_a_table(capsys):
+    assert main(["train", "logistic"]) == 0
+    table = capsys.readouterr().out.splitlines()[-4:]
+    assert table[0].split() == ["figure", "measured", "wanted"]
+    drawn = [line.replace("\N{COMBINING MACRON}", "") for line in table]  # takes no room
+    assert {line.rindex("  ") for line in drawn} == {drawn[0].index("  wanted")}
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

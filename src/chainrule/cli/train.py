@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich.cells import cell_len
 
 from chainrule.cli.output import can_print_blocks, command, did_you_mean, say, say_json
 from chainrule.cli.paint import paint, side_by_side
 from chainrule.errors import CheckpointError, DataError, UsageError, message
-from chainrule.systems import SYSTEMS, Recipe, Report
+from chainrule.systems import SYSTEMS, Figure, Recipe, Report
 from chainrule.train.progress import Progress
 from chainrule.train.runs import RUNS, Run, open_run
 from chainrule.train.session import Choices, Session
@@ -139,12 +142,33 @@ def _compute(system: str, data_dir: str | None, out: str | None, json: bool) -> 
     if json:
         say_json(report.result | {"figures": figures, "pictures": [str(file) for file in files]})
     else:
-        for line in [*report.lines, "", *map(str, report.figures)]:
+        for line in [*report.lines, "", *_table(report.figures)]:
             say(line)
         if files:
-            say(f"{len(files)} pictures in {out}")
+            say(_pictures_in(files, out))
     if not report:
         raise typer.Exit(1)
+
+
+def _table(figures: Sequence[Figure]) -> list[str]:
+    r"""A line per figure: its name, what was measured, what is wanted.
+
+    >>> from chainrule.systems import Figure
+    >>> print("\n".join(_table([Figure("w̄", -0.5, equal=-0.5), Figure("terms", 1e6)])))
+    figure   measured  wanted
+    w̄            -0.5  -0.5
+    terms   1,000,000
+    """
+    rows = [("figure", "measured", "wanted"), *(figure.cells for figure in figures)]
+    name, measured = (max(cell_len(row[column]) for row in rows) for column in (0, 1))
+    return [
+        f"{row[0]}{' ' * (name - cell_len(row[0]))}  {row[1]:>{measured}}  {row[2]}".rstrip()
+        for row in rows
+    ]
+
+
+def _pictures_in(files: Sequence[Path], folder: Any) -> str:
+    return f"{len(files)} picture{'s' * (len(files) != 1)} in {folder}"
 
 
 # ------------------------------------------------------------ training
@@ -253,11 +277,11 @@ class _Printed:
         }
         first, *rest = report.lines
         line = f"{first}   seed {session.choices.seed}   {seconds} s   {self.run}"
-        missed = [str(figure) for figure in report.figures if not figure]
-        for text in ("", line, *rest, *missed):
+        missed = [figure for figure in report.figures if not figure]
+        for text in ("", line, *rest, *(["", *_table(missed)] if missed else [])):
             self.say(text)
         if files:
-            self.say(f"{len(files)} pictures in {pictures}")
+            self.say(_pictures_in(files, pictures))
         session.finish(result)
         if self.quiet:
             say_json(result | {"epochs": self.run.figures()})

@@ -52,20 +52,30 @@ class Figure:
     def wanted(self) -> str:
         """What the number must be, in signs; "" where nothing is demanded."""
         if self.equal is not None:
-            return f"{self.equal:.7g}" + (f" ± {self.within:.0e}" if self.within else "")
+            return _number(self.equal) + (f" ± {self.within:.0e}" if self.within else "")
         if self.at_least is not None:
-            return f"≥ {self.at_least:.7g}"
-        return "" if self.at_most is None else f"≤ {self.at_most:.7g}"
+            return f"≥ {_number(self.at_least)}"
+        return "" if self.at_most is None else f"≤ {_number(self.at_most)}"
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """Name, measured, wanted: a row of a table."""
+        wanted = self.wanted if self else f"{self.wanted}  MISSED".strip()
+        return self.name, _number(self.measured), wanted
 
     def __str__(self) -> str:
         wanted = f"    wanted {self.wanted}" if self.wanted else ""
         missed = "" if self else "    MISSED"
-        return f"{self.name}    {self.measured:.7g}{wanted}{missed}"
+        return f"{self.name}    {_number(self.measured)}{wanted}{missed}"
 
     def record(self) -> dict[str, Any]:
         """As JSON: name, measured, wanted, holds."""
         what = {"name": self.name, "measured": self.measured, "wanted": self.wanted}
         return what | {"holds": bool(self)}
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.7g}"
 
 
 @dataclass(frozen=True)
