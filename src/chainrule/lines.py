@@ -18,7 +18,9 @@ def line_text(line: Line | None) -> str:
 
 _PACKAGE = str(Path(__file__).parent)
 _OUR_MODELS = str(Path(__file__).parent / "models")  # read like a user's own code
-_ours: dict[Any, bool] = {}
+_COMMANDS = str(Path(__file__).parent / "cli")  # what called these is nobody's line
+_OURS, _USERS, _END = range(3)
+_kinds: dict[Any, int] = {}
 
 
 def user_line() -> Line | None:
@@ -26,12 +28,18 @@ def user_line() -> Line | None:
     frame = sys._getframe(2)
     while frame is not None:
         code = frame.f_code
-        ours = _ours.get(code)
-        if ours is None:
-            name = code.co_filename
-            ours = name.startswith(_PACKAGE) and not name.startswith(_OUR_MODELS)
-            _ours[code] = ours
-        if not ours:
+        kind = _kinds.get(code)
+        if kind is None:
+            kind = _kinds[code] = _kind(code.co_filename)
+        if kind == _USERS:
             return code, frame.f_lineno
+        if kind == _END:
+            return None
         frame = frame.f_back
     return None
+
+
+def _kind(file: str) -> int:
+    if not file.startswith(_PACKAGE) or file.startswith(_OUR_MODELS):
+        return _USERS
+    return _END if file.startswith(_COMMANDS) else _OURS

@@ -52,6 +52,8 @@ def test_a_module_of_a_script(capsys, tmp_path, monkeypatch):
     assert "0/Conv2d  [N,4,6,6]         112" in capsys.readouterr().out
     assert main(["cost", "my.py:net", "--input", "3x8x8", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["forward"] == 4 * 36 * 27
+    assert main(["summary", "my.py:net", "--input", "1x8x8"]) == 1
+    assert "needs C=3. weight is" in capsys.readouterr().err  # no line: none is the user's
     assert main(["summary", "my.py:net"]) == 2
     assert "--input 1x28x28" in capsys.readouterr().err
     assert main(["summary", "my.py:nett"]) == 2
