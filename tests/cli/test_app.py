@@ -44,7 +44,7 @@ def test_help_names_every_verb_and_every_verb_has_examples():
         assert f"  {verb} " in text
         page = runner.invoke(app, [verb, "--help"]).output
         assert f"Examples:\n    chainrule {verb}" in page
-        assert "--json" in page
+        assert "--json" in page or verb == "run"  # what a script prints is its own
         assert max(map(len, page.splitlines())) <= 80
 
 
