@@ -146,3 +146,17 @@ def test_dropout_is_no_function_until_eval():
     with pytest.raises(GradientError, match="dropout"):
         gradcheck(net, np.ones((2, 3)))
     assert gradcheck(net.eval(), np.ones((2, 3)))
+
+
+def test_the_step_grows_with_the_values_unless_it_is_given():
+    def large(x):
+        return x.sin() + 1e6
+
+    x = cr.tensor([0.3, 1.2])
+    assert gradcheck(large, x)
+    assert not gradcheck(large, x, eps=1e-6)
+
+
+def test_values_that_are_not_finite_are_no_randomness():
+    report = gradcheck(lambda x: x.log(), cr.tensor([-1.0]))
+    assert not report and "not finite" in str(report)
