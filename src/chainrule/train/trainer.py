@@ -29,6 +29,7 @@ from chainrule.train.metrics import Figures, Metric
 from chainrule.train.nonfinite import MODES, guarded
 from chainrule.train.notices import Notices
 from chainrule.train.progress import Progress
+from chainrule.train.ranges import InputRange
 
 __all__ = ["Trainer"]
 
@@ -101,7 +102,7 @@ class Trainer:
         self.stop = self.evaluating = False
         self.last_loss = float("nan")  # of the latest step
         self.history, self.place, self._listening = History(), _Place(), list(callbacks)
-        self._figures = Figures(self.metrics)
+        self._figures, self._range = Figures(self.metrics), InputRange()
 
     # ------------------------------------------------------------ fit
 
@@ -130,6 +131,7 @@ class Trainer:
         self.history, self.place, self.stop = History(), _Place(), False
         self._listening = [Notices(), *self.callbacks, *([Progress()] if verbose else [])]
         self._figures.reset()
+        self._range = InputRange()
         self._by_progress = self.schedule is not None and not hasattr(self.schedule, "step")
         if self._by_progress and self.batches is None:
             needs = "data with a length, to know how far the training is"
@@ -156,6 +158,7 @@ class Trainer:
         self._tell("on_epoch_begin", place.epoch + 1)
         for batch in self._remaining():
             inputs, targets = pair(batch)
+            self._range.learn(inputs)
             self._set_rates()
             self._tell("on_step_begin")
             loss, outputs = guarded(self, inputs, targets)
@@ -268,6 +271,8 @@ class Trainer:
         with evaluating(self):
             for batch in data:
                 inputs, targets = pair(batch)
+                if not figures.samples:
+                    self._range.check("Trainer.evaluate", inputs)
                 outputs = self.model(inputs)
                 figures.add(float(self.loss(outputs, targets).item()), outputs, targets)
         if not figures.samples:
@@ -277,8 +282,12 @@ class Trainer:
     def predict(self, data: Batches | Tensor) -> np.ndarray:
         """The outputs for a tensor of inputs, or for batches (inputs, …), as one array."""
         batches = [(data,)] if isinstance(data, Tensor) else data
+        outputs = []
         with evaluating(self):
-            outputs = [self.model(first(batch)).numpy() for batch in batches]
+            for batch in batches:
+                if not outputs:
+                    self._range.check("Trainer.predict", first(batch))
+                outputs.append(self.model(first(batch)).numpy())
         if not outputs:
             raise UsageError(message("Trainer.predict", "no batches", "at least one"))
         return np.concatenate(outputs)
