@@ -300,7 +300,9 @@ def the_logarithm_of_a_negative_number():
 # ---------------------------------------------------------------- files
 
 
-def test_a_file_that_is_missing_damaged_or_foreign(tmp_path):
+def test_a_file_that_is_missing_damaged_or_foreign(tmp_path, monkeypatch):
+    monkeypatch.delenv("CHAINRULE_DATA", raising=False)
+
     def says(name, content):
         if content is not None:
             (tmp_path / name).write_bytes(content)

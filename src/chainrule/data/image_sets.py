@@ -6,7 +6,6 @@ label), as torchvision's are after ``ToTensor``.
 
 from __future__ import annotations
 
-import difflib
 import string
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -21,7 +20,7 @@ from chainrule.data.files import check_labels, read_cifar, read_idx
 from chainrule.data.sources import data_folders, download, find
 from chainrule.data.transforms import Transform
 from chainrule.data.workers import augmentation
-from chainrule.errors import DataError, UsageError, message
+from chainrule.errors import DataError, UsageError, did_you_mean, message
 
 __all__ = [
     "CIFAR10",
@@ -121,8 +120,8 @@ class MNIST(ImageSet):
     """Handwritten digits: 60,000 to train, 10,000 to test, u8[N,1,28,28], 47 MB and 8 MB.
 
     root: a folder with the four files, gzipped or not (also as torchvision keeps them), or with a
-    folder ``mnist`` of them; by default CHAINRULE_DATA, or the user's data folder.  download=True
-    gets files that are not there.  Raises DataError where a file is missing, damaged or foreign.
+    folder ``mnist`` of them; else CHAINRULE_DATA, or the user's data folder.  download=True gets
+    files that are not there.  Raises DataError where a file is missing, damaged or foreign.
     """
 
     set_name = "mnist"
@@ -288,8 +287,8 @@ def _one(name: str, root: Root, patterns: tuple[str, ...]) -> Path:
 
 
 def _missing(name: str, root: Root, patterns: Sequence[str]) -> DataError:
-    folder = data_folders(root)[0]
-    got, needs = f"no files of {name} in {folder}", " or ".join(patterns)
+    folders = " or ".join(map(str, data_folders(root)))
+    got, needs = f"no files of {name} in {folders}", " or ".join(patterns)
     remedy = f"chainrule data get {name} gets them; --data-dir and CHAINRULE_DATA say where to look"
     return DataError(message("data", got, needs, remedy=remedy))
 
@@ -333,9 +332,8 @@ def open_dataset(name: str, split: str = "train", data_dir: Root = None) -> Imag
     (360, 1, 8, 8)
     """
     if name not in NAMES:
-        nearest = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.5)
-        remedy = f"Did you mean {nearest[0]}?" if nearest else ""
-        raise UsageError(message("data", repr(name), "one of " + ", ".join(NAMES), remedy=remedy))
+        needs, remedy = "one of " + ", ".join(NAMES), did_you_mean(name, NAMES)
+        raise UsageError(message("data", repr(name), needs, remedy=remedy))
     splits = ("train", "validation", "test") if name == "digits" else ("train", "test")
     if split not in splits:
         needs = "one of " + ", ".join(splits)

@@ -139,11 +139,12 @@ SOURCES = {
 
 
 def data_folders(data_dir: str | PathLike[str] | None = None) -> list[Path]:
-    """Where files are sought: ``data_dir``, or CHAINRULE_DATA, or else the user's data folder."""
-    if data_dir is not None:
-        return [Path(data_dir).expanduser()]
+    """Where files are sought: ``data_dir``, then CHAINRULE_DATA; or else the user's data folder."""
+    named = [] if data_dir is None else [data_dir]
     if os.environ.get("CHAINRULE_DATA"):
-        return [Path(os.environ["CHAINRULE_DATA"]).expanduser()]
+        named.append(os.environ["CHAINRULE_DATA"])
+    if named:
+        return list(dict.fromkeys(Path(folder).expanduser() for folder in named))
     import platformdirs  # `import chainrule` loads NumPy alone
 
     return [platformdirs.user_data_path("chainrule", appauthor=False) / "data"]
@@ -157,8 +158,8 @@ def find(
     name: the set's.  They lie in a folder of that name (mnist, MNIST/raw, cifar-10-batches-bin),
     or in ``data_dir`` itself.
     """
-    for base in data_folders(data_dir):
-        for folder in _candidates(name, base, here=data_dir is not None):
+    for number, base in enumerate(data_folders(data_dir)):
+        for folder in _candidates(name, base, here=data_dir is not None and not number):
             for pattern in patterns:
                 found = sorted(path for path in folder.glob(pattern) if path.is_file())
                 if found:
