@@ -11,18 +11,18 @@ import numpy as np
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from chainrule.cli.output import can_print_blocks, command, console, did_you_mean, say, say_json
+from chainrule.cli.output import can_print_blocks, command, console, say, say_json
 from chainrule.cli.paint import paint, side_by_side
 from chainrule.data import Grayscale, ImageSet, Resize, TensorDataset, open_dataset
 from chainrule.data.image_sets import NAMES, locate
 from chainrule.data.sources import SOURCES, data_folders, download
 from chainrule.data.toys import TOYS
-from chainrule.errors import UsageError, message
+from chainrule.errors import UsageError, did_you_mean, message
 
 HELP = """List the data sets, show what is in one, or get one.
 
-ACTION is list, show or get. Files are sought in --data-dir, else in CHAINRULE_DATA, else in your
-data folder; get puts them there.
+ACTION is list, show or get. Files are sought in --data-dir, then in CHAINRULE_DATA; without both
+in your data folder. get puts them into the first of these.
 
 \b
 Examples:
@@ -123,7 +123,8 @@ def _show(name: str, data_dir: str | None, json: bool) -> None:
     say(f"\n{'class':16}" + "".join(f"{split:>12}" for split in parts))
     for number, label in enumerate(train.classes):
         counts = [found["counts"][number] for found in facts["parts"].values()]
-        say(f"{number:3} {label:12}" + "".join(f"{count:12,}" for count in counts))
+        title = f"{number:3} {'' if label == str(number) else label}"
+        say(f"{title:16}" + "".join(f"{count:12,}" for count in counts))
     say()
     for line in _pictures(train):
         say(line)
