@@ -30,8 +30,10 @@ __all__ = [
     "ReadOnlyError",
     "ShapeError",
     "UsageError",
+    "did_you_mean",
     "located",
     "message",
+    "nearest",
     "not_found",
 ]
 
@@ -160,9 +162,27 @@ def not_found(module: str, name: str, names: Iterable[str]) -> AttributeError:
     """
     if name.startswith("__"):  # Python asks for these itself
         return AttributeError(name)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; nearest {nearest[0]}" if nearest else ""
-    return NameNotFoundError(f"{module} has no {name}{hint}")
+    there = nearest(name, names)
+    return NameNotFoundError(f"{module} has no {name}{f'; nearest {there}' if there else ''}")
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The name that is meant, if one of ``names`` is like it; else nothing.
+
+    >>> nearest("lent", ["lenet", "xor"]), nearest("resnet-152", ["xor"])
+    ('lenet', '')
+    """
+    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)), "")
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The remedy for a misspelt name.
+
+    >>> did_you_mean("lent", ["lenet", "xor"])
+    'Did you mean lenet?'
+    """
+    there = nearest(name, names)
+    return f"Did you mean {there}?" if there else ""
 
 
 class DeviceError(ChainruleError, RuntimeError):

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from chainrule.cli.output import command, did_you_mean, say, say_json
+from chainrule.cli.output import command, say, say_json
 from chainrule.cli.summary import INPUT, input_of, network
 from chainrule.cli.targets import networks
-from chainrule.errors import UsageError, message
+from chainrule.errors import UsageError, did_you_mean, message
 from chainrule.inspect.cost import cost, growth, jacobian_order, table, why_backprop
 
 HELP = """Count the multiply-adds of a step, forward and backward, layer by layer.

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from chainrule.cli.output import command, did_you_mean, say, say_json
+from chainrule.cli.output import command, say, say_json
 from chainrule.cli.script import is_script, run_script
 from chainrule.cli.summary import INPUT, input_of, network
-from chainrule.errors import UsageError, message
+from chainrule.errors import UsageError, did_you_mean, message
 from chainrule.files import refuse_existing
 from chainrule.inspect import PRESETS
 from chainrule.inspect.draw import STYLES, Drawing, draw, names_of

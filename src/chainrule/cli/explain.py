@@ -9,10 +9,10 @@ import numpy as np
 import typer
 
 from chainrule import random
-from chainrule.cli.output import can_print_blocks, command, did_you_mean, say, say_json
+from chainrule.cli.output import can_print_blocks, command, say, say_json
 from chainrule.cli.script import is_script, scalar_of
 from chainrule.cli.targets import model_of, networks
-from chainrule.errors import UsageError, message
+from chainrule.errors import UsageError, did_you_mean, message
 from chainrule.inspect import PRESETS, explain_preset
 from chainrule.inspect.explain.explanation import board
 from chainrule.nn.functional import cross_entropy, mse_loss

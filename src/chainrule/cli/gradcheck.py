@@ -10,10 +10,10 @@ import typer
 
 from chainrule import ops, random
 from chainrule.cli.layers import layer_example, layer_names
-from chainrule.cli.output import did_you_mean, say, say_json
+from chainrule.cli.output import say, say_json
 from chainrule.cli.script import is_script, scalar_of
 from chainrule.cli.targets import model_of, networks
-from chainrule.errors import UsageError, message
+from chainrule.errors import UsageError, did_you_mean, message
 from chainrule.gradcheck import Report, gradcheck
 from chainrule.gradcheck.replay import replay
 from chainrule.inspect.explain.presets import PRESETS, preset

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import nn
-from chainrule.cli.output import did_you_mean
-from chainrule.errors import UsageError, message
+from chainrule.errors import UsageError, did_you_mean, message
 
 __all__ = ["LAYERS", "layer_example", "layer_names"]
 

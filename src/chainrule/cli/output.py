@@ -1,20 +1,18 @@
-"""What all verbs print with: lines, JSON, the name of our own command, "did you mean"."""
+"""What all verbs print with: lines, JSON, the name of our own command."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-__all__ = ["can_print_blocks", "command", "console", "did_you_mean", "say", "say_json"]
+__all__ = ["can_print_blocks", "command", "console", "say", "say_json"]
 
 _PLAIN = str.maketrans({"→": "->", "·": "|", "×": "x", "−": "-", "…": "...", "≤": "<=", "∂": "d"})
 
@@ -77,9 +75,3 @@ def _short(path: Path) -> str:
         text = str(absolute.relative_to(here))
         text = text if os.sep in text else os.path.join(".", text)  # noqa: PTH118  "." would go
     return f'"{text}"' if " " in text else text
-
-
-def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """ " Did you mean lenet?", or nothing."""
-    nearest = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
-    return f"Did you mean {nearest[0]}?" if nearest else ""

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from chainrule.cli.output import command, did_you_mean, say, say_json
-from chainrule.errors import UsageError, message
+from chainrule.cli.output import command, say, say_json
+from chainrule.errors import UsageError, did_you_mean, message
 from chainrule.files import refuse_existing
 from chainrule.inspect.plot import FORMATS
 from chainrule.inspect.plot_curves import (

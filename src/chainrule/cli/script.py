@@ -9,8 +9,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from chainrule.cli.output import did_you_mean
-from chainrule.errors import ChainruleError, UsageError, message
+from chainrule.errors import ChainruleError, UsageError, did_you_mean, message
 from chainrule.tensor import Tensor
 
 __all__ = ["is_script", "run_script", "scalar_of"]

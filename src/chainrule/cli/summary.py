@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from chainrule import models
-from chainrule.cli.output import did_you_mean, say, say_json
+from chainrule.cli.output import say, say_json
 from chainrule.cli.script import is_script, run_script
 from chainrule.cli.targets import model_of
-from chainrule.errors import UsageError, message
+from chainrule.errors import UsageError, did_you_mean, message
 from chainrule.inspect.summary import summary
 from chainrule.nn.module import Module
 

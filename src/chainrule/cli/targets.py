@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule import models
-from chainrule.cli.output import did_you_mean
-from chainrule.errors import UsageError, message
+from chainrule.errors import UsageError, did_you_mean, message
 from chainrule.systems import SYSTEMS
 from chainrule.train.runs import RUNS, open_run
 

@@ -13,9 +13,9 @@ import numpy as np
 import typer
 from rich.cells import cell_len
 
-from chainrule.cli.output import can_print_blocks, command, did_you_mean, say, say_json
+from chainrule.cli.output import can_print_blocks, command, say, say_json
 from chainrule.cli.paint import paint, side_by_side
-from chainrule.errors import CheckpointError, DataError, UsageError, message
+from chainrule.errors import CheckpointError, DataError, UsageError, did_you_mean, message
 from chainrule.systems import SYSTEMS, Figure, Recipe, Report
 from chainrule.train.progress import Progress
 from chainrule.train.runs import RUNS, Run, open_run

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from chainrule import models
-from chainrule.cli.output import did_you_mean
 from chainrule.data import DataLoader
-from chainrule.errors import UsageError, message
+from chainrule.errors import UsageError, did_you_mean, message
 from chainrule.recording import no_grad
 from chainrule.systems import SYSTEMS
 from chainrule.train.checkpoint import load_checkpoint

@@ -5,7 +5,6 @@ Everything is made of ``conv1d`` and ``conv2d``, so that gradients flow through 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.creation import cat, stack, zeros
-from chainrule.errors import NameNotFoundError, ShapeError, UsageError, message
+from chainrule.errors import NameNotFoundError, ShapeError, UsageError, did_you_mean, message
 from chainrule.graph import type_text
 from chainrule.nn import functional as F
 from chainrule.tensor import Tensor, tensor
@@ -66,9 +65,7 @@ def kernel(name: str) -> Tensor:
     [[0.0, 0.125, 0.0], [0.125, 0.5, 0.125], [0.0, 0.125, 0.0]]
     """
     if name not in _ROWS:
-        nearest = difflib.get_close_matches(name, KERNELS, n=1, cutoff=0.4)
-        remedy = f"Did you mean {nearest[0]}?" if nearest else ""
-        needs = "one of " + ", ".join(KERNELS)
+        needs, remedy = "one of " + ", ".join(KERNELS), did_you_mean(name, KERNELS)
         raise NameNotFoundError(message("filters", f"kernel {name!r}", needs, remedy=remedy))
     divisor, rows = _ROWS[name]
     return tensor(np.array(rows, np.float64) / divisor)

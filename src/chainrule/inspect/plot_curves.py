@@ -5,7 +5,6 @@ Each function returns a ``Plot``, which is numbers alone; ``plot.py`` makes a pi
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -17,7 +16,7 @@ import numpy as np
 from chainrule import optim
 from chainrule.backprop import grad
 from chainrule.dtypes import float64
-from chainrule.errors import UsageError, message
+from chainrule.errors import UsageError, message, nearest
 from chainrule.inspect.plot import save_picture
 from chainrule.nn import functional as F
 from chainrule.optim import lr_scheduler as schedulers
@@ -90,8 +89,8 @@ def _chosen(names: Sequence[str], known: Iterable[str], what: str) -> list[str]:
     by_lower = {name.lower(): name for name in known}
     for name in names:
         if name.lower() not in by_lower:
-            nearest = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.4)
-            remedy = f"Did you mean {by_lower[nearest[0]]}?" if nearest else ""
+            close = by_lower.get(nearest(name.lower(), by_lower))
+            remedy = f"Did you mean {close}?" if close else ""
             needs = "one of " + ", ".join(by_lower.values())
             raise UsageError(message("plot", f"the {what} {name!r}", needs, remedy=remedy))
     return [by_lower[name.lower()] for name in names] or list(by_lower.values())

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from chainrule import nn
-from chainrule.errors import UsageError, message
+from chainrule.errors import UsageError, did_you_mean, message
 from chainrule.models.finder import finder
 from chainrule.models.first_layer import first_layer
 from chainrule.models.inpaint import inpaint_mlp
@@ -49,9 +48,6 @@ def build(name: str, **config: Any) -> nn.Module:
     Raises UsageError for a name that is not in ``MODELS``.
     """
     if name not in MODELS:
-        nearest = difflib.get_close_matches(name, MODELS, n=1)
-        remedy = f"Did you mean {nearest[0]}?" if nearest else ""
-        raise UsageError(
-            message("models", repr(name), "one of " + ", ".join(MODELS), remedy=remedy)
-        )
+        needs, remedy = "one of " + ", ".join(MODELS), did_you_mean(name, MODELS)
+        raise UsageError(message("models", repr(name), needs, remedy=remedy))
     return MODELS[name](**config)

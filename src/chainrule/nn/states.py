@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
-from chainrule.errors import CheckpointError, UsageError, message
+from chainrule.errors import CheckpointError, UsageError, message, nearest
 from chainrule.graph import type_text
 from chainrule.storage import recorder
 from chainrule.tensor import Tensor, tensor
@@ -100,8 +99,8 @@ def _type(x: Tensor) -> str:
 
 
 def _nearest(name: str, others: list[str]) -> str:
-    nearest = get_close_matches(name, others, n=1, cutoff=0.5)
-    return f"  nearest {nearest[0]}" if nearest else ""
+    there = nearest(name, others)
+    return f"  nearest {there}" if there else ""
 
 
 def _table(kind: str, rows: list[tuple[str, str, str]]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from chainrule.errors import nearest
 from chainrule.graph import type_text
 
 __all__ = ["differences"]
@@ -24,9 +24,9 @@ def differences(needed: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     rows = []
     for name, tensor in needed.items():
         if name not in found:
-            close = difflib.get_close_matches(name, [n for n in found if n not in needed], n=1)
-            nearest = f"; nearest {close[0]}" if close else ""
-            rows.append((name, f"needs {_type(tensor)}", f"has nothing{nearest}"))
+            close = nearest(name, [n for n in found if n not in needed])
+            hint = f"; nearest {close}" if close else ""
+            rows.append((name, f"needs {_type(tensor)}", f"has nothing{hint}"))
         elif found[name].shape != tensor.shape:
             rows.append((name, f"needs {_type(tensor)}", f"has {_type(found[name])}"))
     rows += [(n, "unexpected", f"has {_type(t)}") for n, t in found.items() if n not in needed]

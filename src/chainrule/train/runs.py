@@ -12,7 +12,6 @@ it ends with its process, however that ends, so a lock of the dead never stands 
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import weakref
@@ -22,7 +21,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from chainrule.errors import CheckpointError, DataError, UsageError, message
+from chainrule.errors import CheckpointError, DataError, UsageError, message, nearest
 from chainrule.files import write_atomically
 from chainrule.train.checkpoint import read_checkpoint
 from chainrule.train.figures import Figures
@@ -152,8 +151,8 @@ def open_run(name: str | PathLike[str] = "last") -> Run:
         if (folder / "config.json").is_file():
             return Run(folder)
     names = [folder.name for folder in there]
-    nearest = difflib.get_close_matches(str(name), names, n=1) or names[-1:]
-    remedy = f"Nearest: {nearest[0]}" if nearest else "Train one first: chainrule train lenet"
+    close = nearest(str(name), names) or "".join(names[-1:])
+    remedy = f"Nearest: {close}" if close else "Train one first: chainrule train lenet"
     needs = 'a run\'s folder, its name in runs/, or "last"'
     raise UsageError(message("run", repr(str(name)), needs, remedy=remedy))
 

@@ -5,7 +5,6 @@ Each function builds its graph of float64 tensors with the lecture's letters.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from itertools import pairwise
 from math import sin
@@ -15,7 +14,7 @@ import numpy as np
 
 from chainrule import func
 from chainrule.dtypes import float64
-from chainrule.errors import NameNotFoundError, message
+from chainrule.errors import NameNotFoundError, did_you_mean, message
 from chainrule.inspect.explain.explanation import Explanation, board
 from chainrule.tensor import Tensor, tensor
 
@@ -236,9 +235,8 @@ def preset(name: str) -> tuple[Tensor, str]:
     """(loss, notes) of a preset, its graph pending; values have the lecture's names."""
     build = _BUILDERS.get(name.replace("_", "-"))
     if build is None:
-        nearest = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.4)
-        remedy = f"Nearest: {nearest[0]}" if nearest else ""
         got, needs = f"preset {name!r}", f"one of {', '.join(PRESETS)}"
+        remedy = did_you_mean(name, PRESETS)
         raise NameNotFoundError(message("explain", got, needs, remedy=remedy))
     return build()
 
