@@ -80,7 +80,7 @@ def test_torchvisions_folders(folder, tmp_path, layout, kind):
 
 def test_a_folder_without_the_set_and_then_the_one_of_the_environment(folder, tmp_path):
     assert len(MNIST(tmp_path / "empty", download=True)) == 5  # what is there is not downloaded
-    with pytest.raises(DataError, match="no files of kmnist in .*empty or .*data, needs"):
+    with pytest.raises(DataError, match=r"no files of kmnist in .*empty or .*data, needs"):
         KMNIST(tmp_path / "empty")
 
 
