@@ -131,3 +131,26 @@ def test_looking_changes_no_bit():
 def test_a_mode_that_there_is_not():
     with pytest.raises(UsageError, match=r"nan='halt', needs stop or strict or ignore"):
         trainer(nan="halt")
+
+
+def test_an_optimizer_s_moment_that_overflows_stops_it():
+    for optimizer in (optim.Adam, optim.RMSprop, optim.Adagrad):
+        t, data = trainer(lambda outputs, targets: (outputs * 1e24).mean(), optimizer=optimizer)
+        error = stopped(t, data)
+        assert f"[{optimizer.__name__}/square] got 9 infinite in f32[4,3]" in str(error)
+
+
+def test_a_running_statistic_that_overflows_stops_it():
+    class Large(nn.Module):
+        def forward(self, x):
+            return x * 1e22
+
+    net = nn.Sequential(nn.Linear(3, 4), Large(), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    assert "[2/BatchNorm1d/moments] got 4 infinite" in str(stopped(*trainer(net=net)))
+
+
+def test_a_mask_of_infinity_stops_nothing():
+    net = nn.Sequential(nn.Linear(3, 1))
+    net.register_buffer("mask", cr.full((2,), -float("inf")))
+    t, data = trainer(net=net)
+    assert np.isfinite(t.fit(data, verbose=False).last["loss"])

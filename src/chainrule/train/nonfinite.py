@@ -1,8 +1,9 @@
 """A training that meets a number that is not finite: back, the step again, and where it arose.
 
 Before each step the arrays of parameters, buffers and optimizer are held, which copies nothing.
-When the step's program has run, its loss and the new parameters are looked at, before anybody else
-sees them: a gradient that is not finite makes a parameter that is not.  Then all returns to what is
+When the step's program has run, its loss and all that it wrote are looked at, before anybody else
+sees them: a gradient that is not finite makes a parameter that is not, and one whose square
+overflows a moment of Adam's that would stop its parameter for ever.  Then all returns to what is
 held, the random streams too, and the step is repeated with every value watched: the same bits, so
 the same NaN.  All returns once more, and the training ends.
 """
@@ -45,23 +46,16 @@ def guarded(trainer: Trainer, inputs: Any, targets: Any) -> tuple[Tensor, Tensor
             held.put_back()
             raise _error(trainer, watch.first, inputs) from None
     loss, outputs = trainer.step(inputs, targets)
-    if np.isfinite(loss.item()) and all(map(_finite, _written(trainer))):
+    if np.isfinite(loss.item()) and all(_finite(node.result()) for node in held.written()):
         return loss, outputs
     held.put_back()
     watch = Watch(follow=True)
     with record() as tape, watch:
-        culprits = _repeated(trainer, inputs, targets)
+        culprits = _repeated(trainer, held, inputs, targets)
     held.put_back()
     error = _error(trainer, watch.origin(culprits), inputs)
     error.tape = tape
     raise error
-
-
-def _written(trainer: Trainer) -> Iterator[np.ndarray]:
-    """What a step has written: the parameters, computed."""
-    for group in trainer.optimizer.param_groups:
-        for p in group["params"]:
-            yield p._storage.node.result()
 
 
 def _finite(array: np.ndarray) -> bool:
@@ -70,7 +64,7 @@ def _finite(array: np.ndarray) -> bool:
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
 
-def _repeated(trainer: Trainer, inputs: Any, targets: Any) -> list[Any]:
+def _repeated(trainer: Trainer, held: _Held, inputs: Any, targets: Any) -> list[Any]:
     """The step again; the nodes of its loss, or of what else is not finite."""
     loss, _ = trainer.step(inputs, targets)
     if not np.isfinite(loss.item()):
@@ -78,7 +72,7 @@ def _repeated(trainer: Trainer, inputs: Any, targets: Any) -> list[Any]:
     groups = trainer.optimizer.param_groups
     listed = [p for group in groups for p in group["params"]]
     grads = [p.grad._node for p in listed if p.grad is not None and not _finite(p.grad._value())]
-    return grads or [p._storage.node for p in listed]
+    return grads or list(held.written())
 
 
 class _Held:
@@ -93,6 +87,16 @@ class _Held:
             for p, state in optimizer.state.items()
         }
         self.groups = [dict(group) for group in optimizer.param_groups]
+
+    def written(self) -> Iterator[Any]:
+        """The nodes of what the step has written since: parameters, optimizer's state, buffers."""
+        optimizer = self.trainer.optimizer
+        listed = [p for group in optimizer.param_groups for p in group["params"]]
+        states = [x for p in listed for x in optimizer.state.get(p, {}).values()]
+        buffers = [x for x, before in self.tensors if x._storage.node is not before.node]
+        for x in (*listed, *states, *buffers):  # a buffer that nobody writes may be a mask of -inf
+            if isinstance(x, Tensor) and x.is_floating_point():
+                yield x._storage.node
 
     def put_back(self) -> None:
         """Return to them."""
