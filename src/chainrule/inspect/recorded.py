@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from chainrule.backprop import ErrorSignals, error_signals
 from chainrule.errors import GradientError, message
 from chainrule.graph import topological_order
 from chainrule.ops import leaf
+from chainrule.recording import enable_grad
 from chainrule.storage import Hold, Recorded, recorder
 from chainrule.tensor import Tensor
 
@@ -17,10 +19,13 @@ __all__ = ["RecordedLoss"]
 
 
 class RecordedLoss:
-    """``order`` has the forward nodes, ``inputs`` and ``readers`` who reads whom."""
+    """``order`` has the forward nodes, ``inputs`` and ``readers`` who reads whom.
 
-    def __init__(self, loss: Recorded) -> None:
-        self.loss = loss
+    verb: what somebody does with it, for messages.  Only a single number has error signals.
+    """
+
+    def __init__(self, loss: Recorded, verb: str = "explain") -> None:
+        self.loss, self.verb = loss, verb
         self.order: list[Any] = sorted(topological_order([loss]), key=_recorded)
         self.inputs: dict[Any, tuple[Any, ...]] = {node: node.inputs for node in self.order}
         self._held = [Hold(node) for node in self.order]
@@ -37,12 +42,13 @@ class RecordedLoss:
         self._held.clear()
 
     def _signals(self) -> ErrorSignals:
-        if not self.loss.needs_grad:
+        if not self.loss.needs_grad or prod(self.loss.shape) != 1:
             return ErrorSignals()
-        seed = recorder().leaf(leaf.number, np.ones((), self.loss.dtype.numpy), self.loss.dtype)
-        from_loss = Tensor._of(seed)
-        if self.loss.shape:
-            from_loss = from_loss.expand(self.loss.shape)
+        with enable_grad():
+            seed = recorder().leaf(leaf.number, np.ones((), self.loss.dtype.numpy), self.loss.dtype)
+            from_loss = Tensor._of(seed)
+            if self.loss.shape:
+                from_loss = from_loss.expand(self.loss.shape)
         signals = error_signals({self.loss: from_loss}, retain_graph=True, quiet=True)
         addends = [addend._node for some in signals.addends.values() for addend in some]
         for node in topological_order(addends):
@@ -55,11 +61,10 @@ class RecordedLoss:
         """A node's value; one that was freed meanwhile is computed again, only to be shown."""
         if node not in self.values:
             if node.value is None and not self.inputs[node]:
-                got = (
-                    f"a loss whose {node.op.name} {node.type} was let go after it had been computed"
-                )
-                remedy = "Explain the loss before it is read, or keep that tensor in a variable"
-                raise GradientError(message("explain", got, line=node.where, remedy=remedy))
+                got = f"a graph whose {node.op.name} {node.type} was let go once it was computed"
+                verb = self.verb.capitalize()
+                remedy = f"{verb} the loss before it is read, or keep that tensor in a variable"
+                raise GradientError(message(self.verb, got, line=node.where, remedy=remedy))
             if node.value is None:
                 parts = [np.ascontiguousarray(self.value(part)) for part in self.inputs[node]]
                 parts = [

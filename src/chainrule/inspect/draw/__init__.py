@@ -1,7 +1,8 @@
 """DRAW: models, losses and wirings as SVG, without any program but this one.
 
-``drawing.py`` chooses; ``graph.py``, ``neurons.py``, ``blocks.py`` and ``wiring.py`` make a kind of
-picture each; ``layout.py`` gives the boxes of a graph their places, ``svg.py`` writes it all down.
+``drawing.py`` chooses; ``graph.py``, ``layers.py``, ``neurons.py``, ``blocks.py`` and ``wiring.py``
+make a kind of picture each; ``layout.py`` gives boxes their places, ``svg.py`` writes shapes and
+words.
 """
 
 from chainrule.inspect.draw.drawing import STYLES, draw, names_of

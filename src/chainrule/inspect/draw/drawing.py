@@ -9,7 +9,8 @@ from typing import Any
 from chainrule.errors import ShapeError, UsageError, message
 from chainrule.graph import topological_order
 from chainrule.inspect.draw.blocks import draw_blocks
-from chainrule.inspect.draw.graph import draw_loss, draw_walk
+from chainrule.inspect.draw.graph import draw_loss
+from chainrule.inspect.draw.layers import draw_walk
 from chainrule.inspect.draw.neurons import draw_neurons
 from chainrule.inspect.draw.svg import Drawing
 from chainrule.inspect.draw.wiring import wiring
