@@ -6,7 +6,7 @@ import pytest
 import chainrule as cr
 from chainrule.dtypes import dtype_of
 from chainrule.ops import REGISTRY, Elementwise, Sample
-from chainrule.ops.elementwise import Assign
+from chainrule.ops.history import Assign
 from chainrule.ops.movement import Movement
 from chainrule.ops.op import Op
 from chainrule.ops.windows import Type

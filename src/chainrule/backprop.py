@@ -17,7 +17,7 @@ from weakref import ref
 from chainrule.errors import GradientError, GraphError, ShapeError, message
 from chainrule.graph import type_text
 from chainrule.lines import user_line
-from chainrule.ops.elementwise import fan_in
+from chainrule.ops.history import fan_in
 from chainrule.storage import Recorded, recorder
 from chainrule.tensor import Tensor
 

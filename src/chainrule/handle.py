@@ -16,7 +16,7 @@ from chainrule.errors import DtypeError, GradientError, ShapeError, message
 from chainrule.graph import type_text
 from chainrule.lines import line_text, user_line
 from chainrule.operands import cast_node, expand_node, number_node
-from chainrule.ops import elementwise, leaf
+from chainrule.ops import elementwise, history, leaf
 from chainrule.ops.op import Op
 from chainrule.path import Step, put_back
 from chainrule.storage import Hold, Leaf, Recorded, Storage, recorder
@@ -148,12 +148,12 @@ class Handle:
         else:
             node = self._from(storage.node, self._path)
             if (self._detached or self._leaf or self._root is not None) and node.needs_grad:
-                node = recorder().record(elementwise.detach, (node,), {})
+                node = recorder().record(history.detach, (node,), {})
             if self._carries():  # another handle wrote since: its numbers, our history
-                node = recorder().record(elementwise.assign, (node, self._seen.node), {})  # type: ignore[union-attr]
+                node = recorder().record(history.assign, (node, self._seen.node), {})  # type: ignore[union-attr]
         self._seen, self._version = Hold(node), storage.version
-        history = self._leaf or self._root is not None or storage.node.needs_grad
-        self._tracked = grads or not history
+        has_past = self._leaf or self._root is not None or storage.node.needs_grad
+        self._tracked = grads or not has_past
         return node
 
     @staticmethod
@@ -233,10 +233,10 @@ class Handle:
             with rec.setting(grad_enabled=False):
                 new = put_back(self._path, old, value)
                 if new.needs_grad:
-                    new = rec.record(elementwise.detach, (new,), {})
+                    new = rec.record(history.detach, (new,), {})
             if old.needs_grad:  # the numbers change, the history stays
                 with rec.setting(grad_enabled=True):
-                    new = rec.record(elementwise.assign, (new, old), {})
+                    new = rec.record(history.assign, (new, old), {})
             storage.write(new)
         self._seen = None
         if rec.grad_enabled and self._detached and value.needs_grad:

@@ -6,7 +6,7 @@ from typing import Any
 
 from chainrule.device import Device
 from chainrule.dtypes import DType, dtype_of, float32
-from chainrule.ops import elementwise
+from chainrule.ops import history
 from chainrule.storage import Storage, recorder
 from chainrule.tensor import Tensor, tensor
 
@@ -30,7 +30,7 @@ class Parameter(Tensor):
         storage = source._storage
         if storage.node.needs_grad:
             with recorder().setting(grad_enabled=False):
-                storage = Storage(recorder().record(elementwise.detach, (source._node,), {}))
+                storage = Storage(recorder().record(history.detach, (source._node,), {}))
             self._bind(storage)
         else:
             self._bind(storage, source._path)

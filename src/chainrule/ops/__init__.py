@@ -1,14 +1,15 @@
 """MATHEMATICS: what is computed, and its derivative.  No backend is named here.
 
-The rooms: ``op.py`` the contract of an op; ``elementwise.py``, ``logic.py``, ``reduce.py``,
-``movement.py``, ``linear.py``, ``conv.py``, ``pool.py``, ``index.py``, ``labels.py``,
-``random.py`` the primitives; ``leaf.py`` where numbers enter; ``scalars.py`` and ``windows.py``
-what several of them share.  Importing this package fills the registry.
+The rooms: ``op.py`` the contract of an op; ``elementwise.py``, ``history.py``, ``logic.py``,
+``reduce.py``, ``movement.py``, ``linear.py``, ``conv.py``, ``pool.py``, ``index.py``,
+``labels.py``, ``random.py`` the primitives; ``leaf.py`` where numbers enter; ``scalars.py`` and
+``windows.py`` what several of them share.  Importing this package fills the registry.
 """
 
 from chainrule.ops import (
     conv,
     elementwise,
+    history,
     index,
     labels,
     leaf,
@@ -28,6 +29,7 @@ __all__ = [
     "Sample",
     "conv",
     "elementwise",
+    "history",
     "index",
     "labels",
     "leaf",
