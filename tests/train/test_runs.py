@@ -24,6 +24,11 @@ def test_a_number_is_not_used_again_while_a_later_one_is_there(tmp_path):
     assert Run.create("lenet", {}).folder.name == "lenet-042"
 
 
+def test_a_run_whose_name_begins_anothers():
+    Run.create("mlp-binary", {})
+    assert Run.create("mlp", {}).folder.name == "mlp-001"
+
+
 def test_processes_never_share_a_folder():
     program = "from chainrule.train.runs import Run\nfor _ in range(20): print(Run.create('a', {}))"
     command = [sys.executable, "-c", program]

@@ -201,8 +201,9 @@ def _take(file: int) -> None:
 
 def _claimed(name: str) -> Path:
     """The next free number; if another process takes it in this moment, the one after."""
-    taken = [path.name.rpartition("-")[2] for path in RUNS.glob(f"{name}-*")]
-    number = max((int(digits) for digits in taken if digits.isdecimal()), default=0)
+    taken = [path.name.rpartition("-") for path in RUNS.glob(f"{name}-*")]  # mlp-binary-001 too
+    ours = [int(end) for start, _, end in taken if start == name and end.isdecimal()]
+    number = max(ours, default=0)
     try:
         RUNS.mkdir(parents=True, exist_ok=True)
         while True:
