@@ -69,6 +69,11 @@ def test_an_old_terminal_gets_plain_characters():
     done = run("gradcheck", "matmul", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert done.returncode == 0
     assert done.stdout.isascii()
+    done = run("train", "logistic", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert "  z_bar = y_bar*dy/dz = y_bar*sigma'(z)" in done.stdout and "?" not in done.stdout
+    assert "\nw_bar   " in done.stdout
+    done = run("summary", "lenet", "--input", "1x32x32", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert "576 = 16*6*6: view of max_pool2d(conv2), input 32x32." in done.stderr
 
 
 def test_predict_is_a_first_step_only_where_there_is_a_run(tmp_path, monkeypatch, capsys):

@@ -50,6 +50,6 @@ def test_a_picture_in_ascii(monkeypatch):
 
 
 def test_lines_without_utf_8(monkeypatch, capsys):
-    monkeypatch.setattr(output, "can_print_blocks", lambda: False)
+    monkeypatch.setattr(output, "can_print_blocks", lambda file: False)
     output.say("8→3 × 2 …")
     assert capsys.readouterr().out == "8->3 x 2 ...\n"

@@ -13,7 +13,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -32,7 +32,7 @@ from chainrule.cli import (
     summary,
     train,
 )
-from chainrule.cli.output import can_print_blocks, command, say, say_json
+from chainrule.cli.output import command, plain, say, say_json
 from chainrule.errors import ChainruleError, UsageError
 from chainrule.train.runs import RUNS
 
@@ -149,10 +149,8 @@ def _failed(error: Exception) -> int:
     return 1
 
 
-def _complain(text: Any) -> None:
-    if not can_print_blocks(sys.stderr):
-        text = text.encode("ascii", "replace").decode()
-    lines = text.rstrip().splitlines()
+def _complain(text: str) -> None:
+    lines = plain(text, sys.stderr).rstrip().splitlines()
     if sys.stderr.isatty():  # between words, unlike the terminal itself; tables are narrow
         width = shutil.get_terminal_size().columns
         lines = [part for line in lines for part in textwrap.wrap(line, width) or [""]]

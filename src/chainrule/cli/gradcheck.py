@@ -10,7 +10,7 @@ import typer
 
 from chainrule import ops, random
 from chainrule.cli.layers import layer_example, layer_names
-from chainrule.cli.output import say, say_json
+from chainrule.cli.output import can_print_blocks, say, say_json
 from chainrule.cli.script import is_script, scalar_of
 from chainrule.cli.targets import model_of, networks
 from chainrule.errors import UsageError, did_you_mean, message
@@ -98,7 +98,8 @@ def _tell(reports: list[Report], errors: bool, json: bool) -> None:
     for report in reports:
         say(str(report))
     if errors:
-        say(f"\n{reports[0].error_against_h()}")
+        chart = str(reports[0].error_against_h())
+        say("\n" + (chart if can_print_blocks() else chart.replace("·", ".")))
 
 
 def _of_loss(loss: Tensor, variables: dict[str, Any], dot: bool) -> Report:

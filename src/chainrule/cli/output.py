@@ -12,9 +12,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-__all__ = ["can_print_blocks", "command", "console", "say", "say_json"]
+from chainrule.inspect.notation import ascii_text
 
-_PLAIN = str.maketrans({"→": "->", "·": "|", "×": "x", "−": "-", "…": "...", "≤": "<=", "∂": "d"})
+__all__ = ["can_print_blocks", "command", "console", "plain", "say", "say_json"]
 
 
 class _Pipe(Console):
@@ -35,10 +35,15 @@ def can_print_blocks(file: Any = None) -> bool:
     return encoding.lower().replace("-", "").startswith("utf")
 
 
+def plain(text: str, file: Any = None) -> str:
+    """The text in letters that the output can hold."""
+    return text if can_print_blocks(file) else ascii_text(text)
+
+
 def say(line: str | Text = "", to: Console | None = None) -> None:
     """Print one line, on the console of a live bar if there is one."""
     if isinstance(line, str):
-        line = line if can_print_blocks() else line.translate(_PLAIN)
+        line = plain(line)
     (to or console()).print(line)
 
 

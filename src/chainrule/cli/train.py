@@ -13,7 +13,7 @@ import numpy as np
 import typer
 from rich.cells import cell_len
 
-from chainrule.cli.output import can_print_blocks, command, say, say_json
+from chainrule.cli.output import can_print_blocks, command, plain, say, say_json
 from chainrule.cli.paint import paint, side_by_side
 from chainrule.errors import CheckpointError, DataError, UsageError, did_you_mean, message
 from chainrule.systems import SYSTEMS, Figure, Recipe, Report
@@ -160,6 +160,7 @@ def _table(figures: Sequence[Figure]) -> list[str]:
     terms   1,000,000
     """
     rows = [("figure", "measured", "wanted"), *(figure.cells for figure in figures)]
+    rows = [(plain(name), *rest) for name, *rest in rows]
     name, measured = (max(cell_len(row[column]) for row in rows) for column in (0, 1))
     return [
         f"{row[0]}{' ' * (name - cell_len(row[0]))}  {row[1]:>{measured}}  {row[2]}".rstrip()
