@@ -465,6 +465,8 @@ class Operators(Handle):
     def log_softmax(self, dim: int) -> Tensor:
         """x - ln Σ exp(x) along an axis."""
         axis = axis_of(dim, self.ndim, "log_softmax")
+        if not self.ndim:  # one class alone: probability 1
+            return self - self
         meta = {"axis": axis, "of_softmax": True}
         total = self._of(recorder().record(reduce.logsumexp, (self._node,), meta))
         return self - total.unsqueeze(axis)

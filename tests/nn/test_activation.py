@@ -138,3 +138,10 @@ def test_glu():
     x = data([[1.0, 2.0, 0.0, 100.0]])
     np.testing.assert_allclose(F.glu(x).numpy(), [[0.5, 2.0]])
     np.testing.assert_allclose(nn.GLU(dim=0)(x.T).numpy(), [[0.5], [2.0]])
+
+
+def test_softmax_of_a_number():
+    x = cr.tensor(1.5, requires_grad=True)
+    assert F.softmax(x, dim=0).item() == 1 and F.log_softmax(x, dim=-1).item() == 0
+    F.softmin(x, dim=0).backward()
+    assert x.grad.item() == 0
