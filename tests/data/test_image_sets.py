@@ -149,7 +149,11 @@ def test_names():
     ("name", "content", "words"),
     [
         ("images-idx3-ubyte", idx(IMAGES[:4]), "4 images and 5 labels, needs equally many"),
-        ("labels-idx1-ubyte", idx(LABELS + 5), "label 10 of sample 4, needs 0 to 9"),
+        (
+            "labels-idx1-ubyte",
+            idx(LABELS + 5),
+            "labels-idx1-ubyte: label 10 of sample 4, needs 0 to 9",
+        ),
         ("images-idx3-ubyte", idx(LABELS), "Images and labels exchanged?"),
         ("labels-idx1-ubyte", idx(IMAGES), "Images and labels exchanged?"),
         ("images-idx3-ubyte", b"<html>Not found</html>", "web page"),

@@ -3,9 +3,11 @@
 import os
 import random as dice
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 
 from chainrule import nn, optim
 from chainrule.data import DataLoader, TensorDataset
-from chainrule.errors import CheckpointError, UsageError
+from chainrule.errors import CheckpointError, DataError, UsageError
 from chainrule.systems import Parts, Recipe
 from chainrule.train import checkpoint
 from chainrule.train.callbacks import Callback
@@ -224,6 +226,14 @@ def test_more_epochs_and_never_fewer(whole):
     assert len(session.run.figures()) == 6 and Run(whole.folder).config["epochs"] == 6
     with pytest.raises(UsageError, match=r"--epochs 5, of a run of 6, needs as many or more"):
         Session.resume(Run(whole.folder), TOY, epochs=5)
+
+
+def test_figures_of_another_release_are_told_before_any_step(whole):
+    with closing(sqlite3.connect(whole.metrics_file)) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(DataError, match=r"metrics\.sqlite of version 99, needs version 1"):
+        Session.resume(Run(whole.folder), TOY, epochs=6)
+    assert whole.config["epochs"] == 4
 
 
 def test_what_has_changed_since_is_told(whole):

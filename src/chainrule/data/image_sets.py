@@ -137,7 +137,7 @@ class MNIST(ImageSet):
         if download:
             _ensure(self.set_name, root, self._files(train))
         images, labels = (_one(self.set_name, root, name) for name in self._files(train))
-        super().__init__(*self._read(images, labels), self.class_names, transform, str(images))
+        super().__init__(*self._read(images, labels), self.class_names, transform, str(labels))
 
     def _files(self, train: bool) -> tuple[tuple[str, ...], ...]:
         part = "train" if train else "t10k"

@@ -80,6 +80,7 @@ class Session(Callback):
         Raises UsageError if another process trains in its folder.
         """
         run.claim()
+        run.figures()  # those of another release are told now, not after an epoch
         config = run.config
         own = {name: config[name] for name in ("epochs", "lr", "batch_size")}
         recipe = replace(recipe, **own | ({"epochs": epochs} if epochs else {}))
