@@ -71,7 +71,7 @@ def test_damaged_pictures_are_left_out_and_reported_by_path(root, workers, kind)
     damaged.write_bytes(damaged.read_bytes()[:60])
     dataset = ImageFolder(root, transform=Resize((6, 6)))
     loader = DataLoader(dataset, 4, num_workers=workers, worker_kind=kind)
-    with pytest.warns(UserWarning, match="1 damaged samples, which were left out: .*bee.1.png"):
+    with pytest.warns(UserWarning, match="1 damaged sample, left out: .*bee.1.png"):
         assert [len(labels) for _, labels in loader] == [4, 2]
     assert list(loader.skipped) == [str(damaged)]
     with pytest.raises(DataError, match=r"1\.png"):
@@ -128,3 +128,10 @@ def test_wrong_folders(tmp_path):
         ImageFolder(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="channels = 2"):
         ImageFolder(tmp_path, channels=2)
+
+
+def test_a_folder_says_what_it_is_and_a_foreign_file_no_address(root):
+    assert repr(ImageFolder(root)) == f"<ImageFolder {root}: 7 pictures, 2 classes>"
+    (root / "bee" / "1.png").write_bytes(b"hello")
+    with pytest.raises(DataError, match=r"cannot identify image file\. It is sample"):
+        list(DataLoader(ImageFolder(root, strict=True), 1))

@@ -293,9 +293,10 @@ def unpicklable(samples):
 def test_left_out_samples_are_reported_at_the_end_of_the_epoch():
     for count, kind in ((0, "threads"), (2, "threads"), (2, "processes")):
         loader = DataLoader(Broken("skip"), 3, num_workers=count, worker_kind=kind)
-        with pytest.warns(UserWarning, match=r"3 damaged samples.*file0.png \(cut short\)"):
+        with pytest.warns(UserWarning, match=r"3 damaged samples.*file0.png \(cut short\)") as said:
             assert labels_of(loader) == [[1, 2], [3, 4, 5]]  # the third batch had none left
         assert list(loader.skipped) == ["file0.png", "file6.png", "file7.png"]
+        assert said[0].filename == __file__
 
 
 CTRL_C = """

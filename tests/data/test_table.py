@@ -61,6 +61,11 @@ def test_faults_name_the_place(content, words, tmp_path):
 
 
 def test_wrong_labels():
+    assert repr(CSV(b"ab,kind\n1,x\n2,y\n", label="kind")).endswith(
+        ": 2 rows of 1 numbers, 2 classes>"
+    )
+    with pytest.raises(UsageError, match=r"needs a column: ab, kind\. Did you mean kind\?"):
+        CSV(b"ab,kind\n1,x\n", label="kidn")
     with pytest.raises(UsageError, match="label = 'c', needs a column: a, b"):
         CSV(b"a,b\n1,2\n", label="c")
     with pytest.raises(UsageError, match="a number up to 1"):

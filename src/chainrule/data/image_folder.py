@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Sequence
@@ -59,11 +60,16 @@ def read_picture(source: str | PathLike[str] | bytes, channels: int = 3) -> np.n
             image = Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)
         pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
     except Exception as error:  # a decoder may raise anything if its data are damaged
-        why = str(error) or type(error).__name__
+        why = _why(error)
         needs = "a whole picture: " + ", ".join(FORMATS)
         raise DataError(message("picture", name, needs, why=why)) from error
     pixels = pixels.transpose(2, 0, 1) if channels == 3 else pixels[None]
     return pixels / np.float32(255)
+
+
+def _why(error: BaseException) -> str:
+    """What a decoder says, without the address of its memory."""
+    return re.sub(r" <_io\.\w+ object at \w+>", "", str(error)) or type(error).__name__
 
 
 class ImageFolder(Dataset):
@@ -119,6 +125,9 @@ class ImageFolder(Dataset):
     def __len__(self) -> int:
         return len(self.samples)
 
+    def __repr__(self) -> str:
+        return f"<ImageFolder {self.root}: {len(self)} pictures, {len(self.classes)} classes>"
+
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
         path, label = self.samples[index]
         image = read_picture(path, self.channels)
@@ -132,7 +141,7 @@ class ImageFolder(Dataset):
             try:
                 kept.append(self[index])
             except DataError as error:
-                why = f"{error.__cause__ or error}"
+                why = _why(error.__cause__ or error)
                 if self.strict or not skip(str(self.samples[index][0]), why):
                     raise
         return kept

@@ -20,6 +20,7 @@ from chainrule.data.dataset import Dataset, TensorDataset, as_array
 from chainrule.data.transforms import Compose, Transform
 from chainrule.data.workers import Batch, Job, Processes, Request, Threads
 from chainrule.errors import CheckpointError, ShapeError, UsageError, message
+from chainrule.lines import user_line
 from chainrule.random import Generator, Stream, default_generator
 from chainrule.tensor import Tensor, tensor
 
@@ -224,8 +225,12 @@ class DataLoader:
         if self.skipped:
             few = [f"{sample} ({why})" for sample, why in list(self.skipped.items())[:5]]
             more = f", and {len(self.skipped) - 5} more" if len(self.skipped) > 5 else ""
-            got = f"{len(self.skipped)} damaged samples, which were left out: "
-            warnings.warn(message("DataLoader", got + "; ".join(few) + more), stacklevel=3)
+            got = f"{len(self.skipped)} damaged sample{'s' * (len(self.skipped) > 1)}, left out: "
+            text, line = message("DataLoader", got + "; ".join(few) + more), user_line()
+            if line is None:
+                warnings.warn(text, stacklevel=3)
+            else:
+                warnings.warn_explicit(text, UserWarning, line[0].co_filename, line[1])
 
     # ------------------------------------------------------------ a place that can be kept
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from chainrule.data.dataset import TensorDataset
 from chainrule.data.files import content_of
-from chainrule.errors import DataError, UsageError, message
+from chainrule.errors import DataError, UsageError, did_you_mean, message
 
 __all__ = ["CSV"]
 
@@ -118,7 +118,14 @@ class CSV(TensorDataset):
         if isinstance(label, int) and -len(names) <= label < len(names):
             return label % len(names)
         columns = ", ".join(names[:12]) if header else f"a number up to {len(names) - 1}"
-        raise UsageError(message("CSV", f"label = {label!r}", f"a column: {columns}"))
+        remedy = did_you_mean(str(label), names) if header else ""
+        raise UsageError(
+            message("CSV", f"label = {label!r}", f"a column: {columns}", remedy=remedy)
+        )
+
+    def __repr__(self) -> str:
+        classes = f", {len(self.classes)} classes" if self.classes else ""
+        return f"<CSV {self.name}: {len(self)} rows of {len(self.columns)} numbers{classes}>"
 
     def _targets(self, marks: list[str]) -> np.ndarray:
         """Labels i64[N] or targets f32[N,1] of the entries of the label column."""
