@@ -195,3 +195,5 @@ def test_a_monitor_that_is_not_there_names_what_is():
         UsageError, match=r"'val_loss', needs one of loss.*Give fit validation_data="
     ):
         trainer(EarlyStopping()).fit(BATCHES, verbose=False)
+    with pytest.raises(UsageError, match=r"'val_los', needs one of .*\. Did you mean val_loss\?"):
+        trainer(EarlyStopping("val_los")).fit(BATCHES, validation_data=BATCHES, verbose=False)

@@ -110,3 +110,8 @@ def test_figures_are_kept_and_go_on():
     assert whole.value()["loss"] == pytest.approx((20 * 1 + 30 * 21) / 50)
     matrices = [f.metrics["confusion_matrix"].compute() for f in (whole, second)]
     assert (matrices[0] == matrices[1]).all()
+
+
+def test_a_metric_by_its_name_is_no_metric():
+    with pytest.raises(UsageError, match=r"\[Trainer\] got metric 'accuracy', needs a function"):
+        Figures(["accuracy"])

@@ -29,6 +29,8 @@ def checked(data: Any, epochs: int, resume_from: Any) -> Any:
         raise UsageError(message("Trainer", got, "batches of (inputs, targets)", remedy=loader))
     if not hasattr(data, "__iter__"):
         got = f"a {type(data).__name__}"
+        if hasattr(data, "__getitem__"):
+            loader = "DataLoader(dataset, batch_size=32) makes batches"
         raise UsageError(message("Trainer", got, "batches of (inputs, targets)", remedy=loader))
     if hasattr(data, "__len__") and not len(data):
         raise UsageError(message("Trainer", "no batches", "at least one"))

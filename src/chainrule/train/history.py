@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import UsageError, message
+from chainrule.errors import UsageError, did_you_mean, message
 from chainrule.files import write_atomically
 
 __all__ = ["History", "monitored", "sign_of"]
@@ -88,7 +88,9 @@ def monitored(logs: dict[str, float], monitor: str, where: str) -> float:
     """The figure that somebody watches, or an error that lists what there is."""
     if monitor not in logs:
         needs = "one of " + ", ".join(logs)
-        remedy = "Give fit validation_data=" if monitor.startswith("val_") else ""
+        remedy = did_you_mean(monitor, logs)
+        if monitor.startswith("val_") and not any(name.startswith("val_") for name in logs):
+            remedy = "Give fit validation_data="
         raise UsageError(message(where, f"monitor = {monitor!r}", needs, remedy=remedy))
     return logs[monitor]
 

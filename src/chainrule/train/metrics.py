@@ -282,6 +282,12 @@ class Figures:
     """The loss and the metrics of all batches since the start: means over samples, not batches."""
 
     def __init__(self, metrics: Iterable[Metric | Callable[..., float]]) -> None:
+        metrics = list(metrics)
+        for metric in metrics:
+            if not callable(metric) and not isinstance(metric, Metric):
+                needs = "a function (outputs, targets) -> number, or a Metric"
+                remedy = "chainrule.train has accuracy and others"
+                raise UsageError(message("Trainer", f"metric {metric!r}", needs, remedy=remedy))
         self.metrics = {_name(metric): metric for metric in metrics}
         self.reset()
 
