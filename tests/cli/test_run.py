@@ -169,3 +169,11 @@ print(tuple(x.shape), y.tolist(), round(x.min().item(), 3), round(x.max().item()
     assert capsys.readouterr().out == "(2, 1, 28, 28) [7, 2] -1.0 1.0\n"
     assert main(["run", written("from torchvision import transforms as t; t.ToTensors")]) == 1
     assert "torchvision.transforms.ToTensors is not in Chainrule" in capsys.readouterr().err
+
+
+def test_a_script_that_is_no_python_shows_its_own_line_alone(capsys, tmp_path):
+    script = tmp_path / "half.py"
+    script.write_text("x = (\n")
+    assert main(["run", str(script)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f'  File "{script}", line 1') and "runpy" not in error

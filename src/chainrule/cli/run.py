@@ -71,5 +71,8 @@ def _show_their_frames(error: Exception, script: Path) -> None:
     """The traceback from the script's first line on: what lies above is how it was started."""
     frames = traceback.TracebackException.from_exception(error)
     inside = [f.filename == str(script) for f in frames.stack]
+    if True not in inside and isinstance(error, SyntaxError):  # the script's: nothing of it ran
+        sys.stderr.write("".join(frames.format_exception_only()))
+        return
     del frames.stack[: inside.index(True) if True in inside else 0]
     sys.stderr.write("".join(frames.format()))
