@@ -154,9 +154,9 @@ def _table(figures: Sequence[Figure]) -> list[str]:
     r"""A line per figure: its name, what was measured, what is wanted.
 
     >>> from chainrule.systems import Figure
-    >>> print("\n".join(_table([Figure("w̄", -0.5, equal=-0.5), Figure("terms", 1e6)])))
+    >>> print("\n".join(_table([Figure("w", -0.5, equal=-0.5), Figure("terms", 1e6)])))
     figure   measured  wanted
-    w̄            -0.5  -0.5
+    w            -0.5  -0.5
     terms   1,000,000
     """
     rows = [("figure", "measured", "wanted"), *(figure.cells for figure in figures)]
