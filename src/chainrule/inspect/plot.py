@@ -12,7 +12,7 @@ import numpy as np
 from chainrule.errors import UsageError, message
 from chainrule.files import write_new
 
-__all__ = ["FORMATS", "save_picture"]
+__all__ = ["FORMATS", "save_plot"]
 
 # Nothing in a file tells when or by what it was made: the same numbers give the same bytes.
 FORMATS: dict[str, dict[str, Any]] = {
@@ -27,7 +27,7 @@ INSTALL = "pip install chainrule[plot]"
 WIDTH, HEIGHT = 4.2, 3.1  # of a frame, in inches
 
 
-def save_picture(plot: Any, path: str | PathLike[str], overwrite: bool = False) -> Path:
+def save_plot(plot: Any, path: str | PathLike[str], overwrite: bool = False) -> Path:
     """Draw a ``Plot`` into a .png, .svg or .pdf file.
 
     Raises UsageError for another ending, for a file that exists and if matplotlib is not there.

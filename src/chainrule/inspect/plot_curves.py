@@ -17,7 +17,7 @@ from chainrule import optim
 from chainrule.backprop import grad
 from chainrule.dtypes import float64
 from chainrule.errors import UsageError, message, nearest
-from chainrule.inspect.plot import save_picture
+from chainrule.inspect.plot import save_plot
 from chainrule.nn import functional as F
 from chainrule.optim import lr_scheduler as schedulers
 from chainrule.recording import enable_grad
@@ -81,7 +81,7 @@ class Plot:
 
     def save(self, path: str | PathLike[str], overwrite: bool = False) -> Path:
         """A .png, .svg or .pdf file, by matplotlib; one that exists only with ``overwrite``."""
-        return save_picture(self, path, overwrite)
+        return save_plot(self, path, overwrite)
 
 
 def _chosen(names: Sequence[str], known: Iterable[str], what: str) -> list[str]:
