@@ -177,3 +177,20 @@ def test_a_script_that_is_no_python_shows_its_own_line_alone(capsys, tmp_path):
     assert main(["run", str(script)]) == 1
     error = capsys.readouterr().err
     assert error.startswith(f'  File "{script}", line 1') and "runpy" not in error
+
+
+def test_small_names_of_scripts(capsys):
+    script = """
+import torch
+import torch.backends.cudnn as cudnn
+from torch.autograd import Variable
+from torchvision.utils import save_image
+cudnn.benchmark = True
+device = torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+x = Variable(torch.FloatTensor(1, 1, 4, 4)).to(device, non_blocking=True)
+save_image(x, "x.png")
+print(torch.__version__.count("."), torch.accelerator.is_available())
+"""
+    assert main(["run", written(script)]) == 0
+    assert capsys.readouterr().out == "2 False\n"
+    assert Path("x.png").is_file()

@@ -17,10 +17,13 @@ from chainrule.data import (
     Digits,
     FashionMNIST,
     ImageSet,
+    Normalize,
     RandomAffine,
     open_dataset,
 )
+from chainrule.dtypes import float32
 from chainrule.errors import DataError, UsageError
+from chainrule.tensor import Tensor
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (5, 28, 28)).astype(np.uint8)
@@ -187,3 +190,9 @@ def test_the_real_mnist():
     assert (len(train), len(test)) == (60_000, 10_000)
     assert train.targets[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert round(float(train.data.mean() / 255), 4) == 0.1307
+
+
+def test_a_sample_is_a_tensor_where_somebody_transforms_it(folder):
+    image, label = MNIST(folder, transform=Normalize((0.5,), (0.5,)))[2]
+    assert isinstance(image, Tensor) and image.dtype is float32 and label == 4
+    assert isinstance(MNIST(folder)[2][0], np.ndarray)

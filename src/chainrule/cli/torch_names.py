@@ -36,6 +36,7 @@ MODULES = {
     "torchvision": "",
     "torchvision.datasets": "chainrule.data",
     "torchvision.transforms": "chainrule.data.vision",
+    "torchvision.utils": "chainrule.data.grids",
 }
 
 
@@ -47,7 +48,7 @@ class _Names(ModuleType):
         if below in MODULES:
             return importlib.import_module(below)
         source = MODULES[self.__name__]
-        if name.startswith("__") or not source:
+        if (name.startswith("__") and name != "__version__") or not source:
             raise not_found(self.__name__, name, [])
         try:
             return getattr(importlib.import_module(source), name)

@@ -21,6 +21,7 @@ from chainrule.data.sources import data_folders, download, find
 from chainrule.data.transforms import Transform
 from chainrule.data.workers import augmentation
 from chainrule.errors import DataError, UsageError, did_you_mean, message
+from chainrule.tensor import tensor
 
 __all__ = [
     "CIFAR10",
@@ -79,9 +80,10 @@ class ImageSet(Dataset):
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+    def __getitem__(self, index: int) -> tuple[Any, int]:
         (image,), (label,) = self.__getitems__([index])
-        return image, int(label)
+        # As torchvision's: whoever gives a transform wants a tensor, with a dtype and ``.to``.
+        return image if self.transform is None else tensor(image), int(label)
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         chosen = np.asarray(indices, np.int64)
