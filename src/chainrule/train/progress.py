@@ -91,13 +91,18 @@ def epoch_line(epoch: int, epochs: int, logs: dict[str, float]) -> str:
 
     >>> epoch_line(3, 30, {"loss": 0.214, "accuracy": 0.934, "seconds": 1.1})
     'epoch  3/30  loss 0.214  train  93.4 %  1.1 s'
+    >>> epoch_line(3, 30, {"loss": 0.214, "val_loss": 0.25, "seconds": 1.1})
+    'epoch  3/30  loss 0.214  validation 0.250  1.1 s'
+    >>> epoch_line(3, 3, {"loss": 0.2, "binary_accuracy": 0.9, "val_loss": 0.3, "seconds": 1.1})
+    'epoch 3/3  loss 0.200  train  90.0 %  1.1 s'
     """
     line = f"{_epoch_of(epoch, epochs)}  loss {_short(logs['loss'])}"
-    if "accuracy" not in logs and "val_loss" in logs:
+    own = next((name for name in ("accuracy", "binary_accuracy") if name in logs), "")
+    if not own and "val_loss" in logs:
         line += f"  validation {_short(logs['val_loss'])}"
     for name, value in logs.items():
-        if name in ("accuracy", "val_accuracy"):
-            what = "train" if name == "accuracy" else "validation"
+        if own and name in (own, f"val_{own}"):
+            what = "train" if name == own else "validation"
             line += f"  {what} {value:6.1%}".replace("%", " %")
         elif not name.startswith(("val_", "loss", "seconds")):
             line += f"  {name} {_short(value)}"
