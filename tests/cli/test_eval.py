@@ -63,7 +63,8 @@ def test_a_network_that_is_no_classifier(capsys):
     assert result["loss"] < 0.01 and "confusion_matrix" not in result
     assert len(result["worst"]) == 4
     assert main(["predict", "xor-001", "--sample", "1"]) == 0
-    assert "wanted   1" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "inputs   0 1\n" in out and "wanted   1" in out
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def _list(json: bool) -> None:
         say(f"{name:{width}}  {what}")
     say("\nand any network: widths such as 784-128-10, a run, or")
     say(textwrap.fill(", ".join(networks()), 79))
-    say(f"{command()} cost lenet counts the first.")
+    say(f"{command()} cost lenet counts one.")
 
 
 def _count(name: str, size: str, json: bool) -> None:

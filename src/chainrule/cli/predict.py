@@ -56,7 +56,8 @@ def run(
         say_json({"outputs": outputs.tolist(), "wanted": target.tolist()})
     else:
         say(f"test sample {sample or 0}, as {trained.run} sees it\n")
-        for label, numbers in (("outputs", outputs), ("wanted", target)):
+        rows = (("inputs", inputs.numpy()[0]), ("outputs", outputs), ("wanted", target))
+        for label, numbers in rows:
             say(f"{label:8} {_few(numbers)}")
     if not json and sample is None:
         own = ", PICTURE.png your own" if trained.data in READ else ""
