@@ -38,7 +38,7 @@ class _TruthTable(Recipe):
             for (a, b), (t,), (y,) in zip(INPUTS, TARGETS, outputs, strict=True)
         ]
         lines = [f"{right} of 4 right", "", "x1 x2  wanted      y"]
-        lines += [f" {r['x'][0]}  {r['x'][1]}  {r['wanted']:6}  {r['y']:5.2f}" for r in table]
+        lines += [f" {r['x'][0]}  {r['x'][1]}  {r['wanted']:6}  {r['y']:z5.2f}" for r in table]
         return Report(
             lines,
             (Figure("rows of the truth table that are right", right, equal=4),),
