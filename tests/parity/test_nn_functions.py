@@ -179,6 +179,13 @@ def test_cosine_embedding(shape, margin, reduction):
     compare(*both("cosine_embedding_loss", margin=margin, reduction=reduction), a, b, t)
 
 
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_cosine_similarity(dim):
+    a, b = rng().normal(size=(3, 4, 2)), np.random.default_rng(5).normal(size=(3, 4, 2))
+    a[0] = 0
+    compare(*both("cosine_similarity", dim=dim), a, b)
+
+
 @REDUCTIONS
 @pytest.mark.parametrize("settings", [{}, {"swap": True, "margin": 2.5}, {"p": 1.0}])
 def test_triplet_margin(settings, reduction):

@@ -57,6 +57,7 @@ from chainrule.nn.loss_class import (
 )
 from chainrule.nn.loss_distance import (
     cosine_embedding_loss,
+    cosine_similarity,
     hinge_embedding_loss,
     triplet_margin_loss,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "conv2d",
     "conv3d",
     "cosine_embedding_loss",
+    "cosine_similarity",
     "cross_entropy",
     "dropout",
     "dropout1d",

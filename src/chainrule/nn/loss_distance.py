@@ -15,9 +15,22 @@ __all__ = [
     "HingeEmbeddingLoss",
     "TripletMarginLoss",
     "cosine_embedding_loss",
+    "cosine_similarity",
     "hinge_embedding_loss",
     "triplet_margin_loss",
 ]
+
+
+@public
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """y = Σ ab / (max(‖a‖, ε) max(‖b‖, ε)) along ``dim``      a, b: f[...], broadcast
+
+    >>> import chainrule as cr
+    >>> cosine_similarity(cr.tensor([[3.0, 4.0]]), cr.tensor([[4.0, 3.0]]))
+    tensor([0.96])
+    """
+    lengths = x1.norm(2, dim, True).clamp(min=eps), x2.norm(2, dim, True).clamp(min=eps)
+    return ((x1 / lengths[0]) * (x2 / lengths[1])).sum(dim)
 
 
 @public
