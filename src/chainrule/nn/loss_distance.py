@@ -26,8 +26,8 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     """y = Σ ab / (max(‖a‖, ε) max(‖b‖, ε)) along ``dim``      a, b: f[...], broadcast
 
     >>> import chainrule as cr
-    >>> cosine_similarity(cr.tensor([[3.0, 4.0]]), cr.tensor([[4.0, 3.0]]))
-    tensor([0.96])
+    >>> cosine_similarity(cr.tensor([[2.0, 0.0]]), cr.tensor([[4.0, 0.0]]))
+    tensor([1.])
     """
     lengths = x1.norm(2, dim, True).clamp(min=eps), x2.norm(2, dim, True).clamp(min=eps)
     return ((x1 / lengths[0]) * (x2 / lengths[1])).sum(dim)
