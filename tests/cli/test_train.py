@@ -37,6 +37,7 @@ def test_lenet_from_the_first_picture_to_the_next_command(capsys):
     assert lines[6].startswith("epoch 1/1  loss ")
     assert " % (" in lines[8] and "of 360)   seed 0 " in lines[8] and "runs/lenet-001" in lines[8]
     assert lines[9].startswith("mistakes (label→answer): ")
+    assert "(wanted after the whole recipe)" in lines
     assert lines[-3].endswith(" predict last --sample 7")
     config = json.loads(Path("runs/lenet-001/config.json").read_text())
     assert config["seed"] == 0 and config["model"] == {

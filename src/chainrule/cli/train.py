@@ -210,7 +210,7 @@ def _train(session: Session, quiet: bool, full: bool) -> None:
         _open(session)
     trainer = printed.fit()
     report = session.recipe.report(trainer, session.parts)
-    printed.finish(report)
+    printed.finish(report, full)
     if full and not report:
         raise typer.Exit(1)
 
@@ -263,7 +263,7 @@ class _Printed:
             kept += f"{' and ' if kept else ''}{place['batch']} steps of the next"
         return f"{run} keeps {kept}: {command()} train --resume {quote(_name(run))}"
 
-    def finish(self, report: Report) -> None:
+    def finish(self, report: Report, full: bool) -> None:
         """Keep the result, and print it with what to do next."""
         session = self.session
         seconds = round(time.perf_counter() - self.begun, 1)
@@ -281,6 +281,8 @@ class _Printed:
         missed = [figure for figure in report.figures if not figure]
         for text in ("", line, *rest, *(["", *_table(missed)] if missed else [])):
             self.say(text)
+        if missed and not full:
+            self.say("(wanted after the whole recipe)")
         if files:
             self.say(_pictures_in(files, pictures))
         session.finish(result)
