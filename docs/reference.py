@@ -77,9 +77,10 @@ class Verbs(SphinxDirective):
         import typer
         from typer.testing import CliRunner
 
-        from chainrule.cli.app import app
+        from chainrule.cli.app import command_line
 
         os.environ["COLUMNS"] = "100"
+        app = command_line()
         group = typer.main.get_command(app)
         lines: list[str] = []
         for words in ([], *([name] for name in group.commands)):

@@ -62,9 +62,9 @@ def functions_in(path):
 
 @cache
 def verbs():
-    from chainrule.cli.app import app
+    from chainrule.cli.app import command_line
 
-    return typer.main.get_command(app).commands
+    return typer.main.get_command(command_line()).commands
 
 
 def objects_of(verb):

@@ -6,65 +6,38 @@ error and no traceback; ``CHAINRULE_TRACEBACK=1`` shows it.
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import shutil
 import sys
 import textwrap
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import typer
 
 from chainrule import __version__
-from chainrule.cli import (
-    cost,
-    data,
-    doctor,
-    draw,
-    eval,
-    explain,
-    gradcheck,
-    plot,
-    predict,
-    run,
-    summary,
-    train,
-)
 from chainrule.cli.output import command, plain, say, say_json
 from chainrule.errors import ChainruleError, UsageError
-from chainrule.train.runs import RUNS
 
-__all__ = ["app", "main"]
+__all__ = ["VERBS", "command_line", "main"]
 
-app = typer.Typer(
-    name="chainrule",
-    help="Chainrule: a neural-network framework that you can see through.",
-    epilog="chainrule VERB --help shows a verb's options, with examples.",
-    invoke_without_command=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+VERBS = (
+    "train",
+    "eval",
+    "predict",
+    "explain",
+    "draw",
+    "summary",
+    "cost",
+    "plot",
+    "gradcheck",
+    "run",
+    "data",
+    "doctor",
 )
-
-for verb in (
-    train,
-    eval,
-    predict,
-    explain,
-    draw,
-    summary,
-    cost,
-    plot,
-    gradcheck,
-    run,
-    data,
-    doctor,
-):
-    name, settings = verb.__name__.rpartition(".")[2], getattr(verb, "SETTINGS", None)
-    app.command(name, help=verb.HELP, context_settings=settings)(verb.run)
 
 FIRST_STEPS = {
     "train lenet": "train a network on handwritten digits",
@@ -73,8 +46,34 @@ FIRST_STEPS = {
 }
 
 
-@app.callback()
-def start(
+def command_line(verbs: Iterable[str] = VERBS) -> typer.Typer:
+    """The command with some of its verbs; the modules of the others are not loaded."""
+    app = typer.Typer(
+        name="chainrule",
+        help="Chainrule: a neural-network framework that you can see through.",
+        epilog="chainrule VERB --help shows a verb's options, with examples.",
+        invoke_without_command=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_start)
+    for name in verbs:
+        verb = importlib.import_module(f"chainrule.cli.{name}")
+        settings = getattr(verb, "SETTINGS", None)
+        app.command(name, help=verb.HELP, context_settings=settings)(verb.run)
+    return app
+
+
+def _verbs_of(args: Sequence[str]) -> Iterable[str]:
+    """The verb that is asked for; all of them for help, and where none is or a wrong one."""
+    if args and args[0] in VERBS:
+        return args[:1]
+    return () if not args or args[0] == "--version" else VERBS
+
+
+def _start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -85,13 +84,15 @@ def start(
         raise typer.Exit
     if context.invoked_subcommand is None:
         if json:
-            say_json({"chainrule": __version__, "verbs": [c.name for c in app.registered_commands]})
+            say_json({"chainrule": __version__, "verbs": list(VERBS)})
         else:
             _welcome()
 
 
 def _welcome() -> None:
     say(f"Chainrule {__version__}: a neural-network framework that you can see through\n")
+    from chainrule.train.runs import RUNS  # not loaded for nothing
+
     known = any(RUNS.glob("*/last.safetensors"))  # only then there is something that can predict
     steps = {
         f"{command()} {words}": what
@@ -111,7 +112,8 @@ def main(args: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # no terminal is too old for a message
     try:
-        click_command = typer.main.get_command(app)
+        given = sys.argv[1:] if args is None else args
+        click_command = typer.main.get_command(command_line(_verbs_of(given)))
         done = click_command.main(args, prog_name="chainrule", standalone_mode=False)
         sys.stdout.flush()
     except KeyboardInterrupt:
