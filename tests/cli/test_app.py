@@ -39,7 +39,7 @@ def test_version():
 def test_a_verb_is_loaded_when_it_is_asked_for():
     program = (
         "import sys; from chainrule.cli import main; main(['explain', 'logistic', '--json']);"
-        "print(*(name for name in sys.modules if name.startswith('chainrule.cli.')), file=sys.stderr)"
+        "print(*(name for name in sys.modules if '.cli.' in name), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     loaded = done.stderr.split()
