@@ -18,7 +18,6 @@ from chainrule import nn, optim
 from chainrule.data import DataLoader, TensorDataset
 from chainrule.errors import CheckpointError, DataError, UsageError
 from chainrule.systems import Parts, Recipe
-from chainrule.train import checkpoint
 from chainrule.train.callbacks import Callback
 from chainrule.train.checkpoint import load
 from chainrule.train.metrics import accuracy
@@ -202,7 +201,7 @@ def test_a_full_disk_in_the_middle_of_an_epoch(tmp_path, whole, monkeypatch):
         if len(written) > 9:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", no_space)
+    monkeypatch.setattr(os, "fsync", no_space)
     with pytest.raises(CheckpointError, match=r"No space left.*What was there before is whole"):
         session.fit()
     monkeypatch.undo()
