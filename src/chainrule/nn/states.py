@@ -39,7 +39,8 @@ def refuse_hidden_modules(root: Any, kind: type) -> None:
             hidden = [item for item in held if isinstance(item, kind) and item not in known]
             if hidden:
                 where = f"{path}.{name}" if path else f"{type(root).__name__}.{name}"
-                got = f"{len(hidden)} layers in a plain {type(value).__name__}"
+                count = "1 layer" if len(hidden) == 1 else f"{len(hidden)} layers"
+                got = f"{count} in a plain {type(value).__name__}"
                 wrapper = "ModuleDict" if isinstance(value, dict) else "ModuleList"
                 why = "Their parameters would be neither trained nor saved"
                 remedy = f"self.{name} = nn.{wrapper}({name})"

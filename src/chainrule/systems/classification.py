@@ -89,7 +89,7 @@ class ClassifierRecipe(Recipe):
             {"sample": int(i), "label": int(labels[i]), "answer": int(answers[i])} for i in wrong
         ]
         right, share = len(labels) - len(wrong), 1 - len(wrong) / len(labels)
-        line = f"test accuracy {share:.1%}".replace("%", " %") + f" ({right} of {len(labels)})"
+        line = f"test accuracy {share:.1%}".replace("%", " %") + f" ({right:,} of {len(labels):,})"
         return Report(
             [line, *([_mistakes_line(mistakes)] if mistakes else [])],
             (Figure("test accuracy", share, at_least=self.wanted_accuracy),),
