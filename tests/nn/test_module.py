@@ -125,7 +125,7 @@ def test_layers_in_a_plain_list():
             super().__init__()
             self.layers = [nn.Linear(2, 2)]
 
-    with pytest.raises(UsageError, match=r"\[Hidden.layers\] got 1 layers .* nn.ModuleList"):
+    with pytest.raises(UsageError, match=r"\[Hidden.layers\] got 1 layer .* nn.ModuleList"):
         list(Hidden().parameters())
 
     class Known(nn.Module):
