@@ -1,3 +1,5 @@
+import inspect
+
 import numpy as np
 import pytest
 
@@ -46,3 +48,7 @@ def test_results_into_a_tensor_that_is_there():
     assert there.tolist() == [3.0, 6.0]
     with pytest.raises(cr.ShapeError):
         cr.mul(cr.ones(3), 3, out=there)
+
+
+def test_help_shows_the_arguments_of_the_method():
+    assert list(inspect.signature(cr.sum).parameters)[1:] == ["dim", "keepdim", "dtype"]

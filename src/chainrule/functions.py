@@ -39,6 +39,7 @@ def _function(name: str) -> Callable[..., Any]:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = method.__doc__
+    function.__wrapped__ = method  # type: ignore[attr-defined]  help() shows the method's arguments
     return function
 
 

@@ -113,7 +113,9 @@ class Handle:
             other._shape = self._shape
         if detached or not recorder().grad_enabled:
             other._detached = True
-        elif self._leaf or self._carries():  # a leaf may be detached: x.detach().requires_grad_()
+        elif (
+            self._leaf or self._own_history() is not None
+        ):  # a leaf may be detached: x.detach().requires_grad_()
             other._root = self  # type: ignore[assignment]  a Handle that is a Tensor
         elif self._detached:
             other._detached = True
@@ -121,9 +123,10 @@ class Handle:
             other._root = self._root
         return other
 
-    def _carries(self) -> bool:
-        """Whether a detached handle has a history of its own, from a differentiable write."""
-        return self._detached and self._seen is not None and self._seen.node.needs_grad
+    def _own_history(self) -> Recorded | None:
+        """The history that a detached handle has of its own, from a differentiable write."""
+        seen = self._seen.node if self._detached and self._seen is not None else None
+        return seen if seen is not None and seen.needs_grad else None
 
     # ------------------------------------------------------------ reading
 
@@ -149,8 +152,9 @@ class Handle:
             node = self._from(storage.node, self._path)
             if (self._detached or self._leaf or self._root is not None) and node.needs_grad:
                 node = recorder().record(history.detach, (node,), {})
-            if self._carries():  # another handle wrote since: its numbers, our history
-                node = recorder().record(history.assign, (node, self._seen.node), {})  # type: ignore[union-attr]
+            own = self._own_history()
+            if own is not None:  # another handle wrote since: its numbers, our history
+                node = recorder().record(history.assign, (node, own), {})
         self._seen, self._version = Hold(node), storage.version
         has_past = self._leaf or self._root is not None or storage.node.needs_grad
         self._tracked = grads or not has_past

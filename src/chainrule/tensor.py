@@ -182,7 +182,7 @@ class Tensor(Filling, Views):
         if self._leaf:
             return True
         if self._detached:
-            return self._carries()
+            return self._own_history() is not None
         if self._root is not None:
             return self._root.requires_grad
         return self._storage.node.needs_grad

@@ -458,3 +458,9 @@ def test_what_is_no_dataset():
         DataLoader(TensorDataset(np.ones((0, 2))))
     with pytest.raises(ShapeError, match="a single number"):
         DataLoader(np.array(3.0))
+
+
+def test_a_sampler_without_a_length():
+    loader = DataLoader(TensorDataset(np.arange(4)), sampler=iter([1, 0]))
+    with pytest.raises(UsageError, match="got a list_iterator without a length, needs __len__"):
+        len(loader)

@@ -44,7 +44,7 @@ class Dataset:
     [(np.float32(3.0), 9), (np.float32(1.0), 1)]
     """
 
-    random = False
+    random = False  # a subclass whose answer depends on others derives it, by a property
 
     def __getitem__(self, index: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no __getitem__")

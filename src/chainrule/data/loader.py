@@ -126,8 +126,8 @@ class DataLoader:
     def __len__(self) -> int:
         """How many batches an epoch has."""
         if self.batch_sampler is not None:
-            return len(self.batch_sampler)  # type: ignore[arg-type]
-        n = len(self.dataset) if self.sampler is None else len(self.sampler)  # type: ignore[arg-type]
+            return _count(self.batch_sampler)
+        n = _count(self.dataset if self.sampler is None else self.sampler)
         whole, rest = divmod(n, self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
@@ -281,6 +281,15 @@ class DataLoader:
 
 
 _DRAWS = ("order", "variation")
+
+
+def _count(numbered: Any) -> int:
+    """How many there are in a data set or a sampler."""
+    try:
+        return len(numbered)
+    except TypeError as error:
+        got = f"a {type(numbered).__name__} without a length"
+        raise UsageError(message("len(DataLoader)", got, "__len__()")) from error
 
 
 def _checked(dataset: Any) -> Any:

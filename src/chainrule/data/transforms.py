@@ -71,7 +71,7 @@ class Transform:
 
     def apply(self, images: np.ndarray) -> np.ndarray:
         """What a subclass defines: f32[N,C,H,W] -> f32[N,C,P,Q]."""
-        raise NotImplementedError(type(self).__name__)
+        raise NotImplementedError(f"{type(self).__name__} has no apply")
 
     def fixed(self) -> tuple[Transform, ...]:
         """What stands for it where nothing may be random."""
@@ -112,7 +112,7 @@ class RandomTransform(Transform):
 
     def vary(self, images: np.ndarray, rng: Uniform) -> np.ndarray:
         """What a subclass defines: f32[N,C,H,W] -> f32[N,C,H,W]."""
-        raise NotImplementedError(type(self).__name__)
+        raise NotImplementedError(f"{type(self).__name__} has no vary")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ A data set's pictures are f32 from 0 to 1 already, so ``ToTensor`` has nothing l
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,7 @@ class ToTensor(Transform):
         return images
 
 
+@dataclass(frozen=True)
 class Lambda(Transform):
     """A function of one image f32[C,H,W], a tensor, called for each.
 
@@ -68,12 +70,11 @@ class Lambda(Transform):
     [[[[1.0, 1.0]]]]
     """
 
-    def __init__(self, lambd: Callable[[Tensor], Any]) -> None:
-        object.__setattr__(self, "lambd", lambd)
+    lambd: Callable[[Tensor], Any]
 
     def apply(self, images: np.ndarray) -> np.ndarray:
         """f32[N,C,H,W] -> f32[N,…]"""
-        return np.stack([as_array(self.lambd(tensor(image))) for image in images])  # type: ignore[attr-defined]
+        return np.stack([as_array(self.lambd(tensor(image))) for image in images])
 
 
 def __getattr__(name: str) -> Any:

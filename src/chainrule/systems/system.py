@@ -134,7 +134,7 @@ class Recipe:
 
     def parts(self, data_dir: str | None = None) -> Parts:
         """The data; ``data_dir`` is the folder of those that don't come with the package."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no parts")
 
     def opening(self, parts: Parts) -> list[Any]:
         """What is printed before the training: lines, or pictures as arrays f[H,W] in 0 … 1."""
@@ -142,7 +142,7 @@ class Recipe:
 
     def report(self, trainer: Any, parts: Parts) -> Report:
         """What the trained network does on the data."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no report")
 
 
 @dataclass(frozen=True)

@@ -122,15 +122,15 @@ class Metric:
 
     def reset(self) -> None:
         """Forget all samples."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no reset")
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """Take in a batch."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no update")
 
     def compute(self) -> Any:
         """The figure of what was taken in."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no compute")
 
     def state_dict(self) -> dict[str, Any]:
         """What was taken in: numbers and arrays."""

@@ -86,4 +86,5 @@ def names_of(loss: Tensor, *scopes: Mapping[str, Any]) -> dict[Recorded, str]:
     return found
 
 
-draw.wiring = wiring  # type: ignore[attr-defined]  draw.wiring("shared")
+# Beside draw(model): draw.wiring("shared"). A type checker knows no names on functions.
+draw.wiring = wiring  # type: ignore[attr-defined]

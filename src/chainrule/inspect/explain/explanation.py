@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 from chainrule.errors import GradientError, ShapeError, message
@@ -36,6 +35,7 @@ from chainrule.graph import type_text
 from chainrule.inspect.arrays import array_data
 from chainrule.inspect.explain.board import Board, Variable
 from chainrule.inspect.explain.latex import latex_board, markdown_board
+from chainrule.inspect.explain.notebook import Notebook
 from chainrule.inspect.explain.overview import LARGEST, Overview
 from chainrule.inspect.explain.text import TextBoard, joined
 from chainrule.inspect.notation import check_notation
@@ -154,7 +154,7 @@ def _unique(names: dict[Recorded, str]) -> dict[Recorded, str]:
     return single
 
 
-class Explanation:
+class Explanation(Notebook):
     """The board: ``print`` it, or take ``to_latex()``, ``to_markdown()``, ``to_json()``.
 
     ``rows`` are plain data, one dict a row: ``phase`` (given, forward, backward), ``name``,
@@ -216,15 +216,6 @@ class Explanation:
         return "\n".join(lines)
 
     __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
-
-    def _repr_latex_(self) -> str:
-        return f"$$\n{self.to_latex()}\n$$"
-
-    def _repr_markdown_(self) -> str:
-        return self.to_markdown()
 
 
 def _forward_row(variable: Variable) -> dict[str, Any]:

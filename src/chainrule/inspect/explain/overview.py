@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from chainrule.graph import topological_order
 from chainrule.inspect.arrays import largest_entries, rms
 from chainrule.inspect.explain.latex import latex_of
+from chainrule.inspect.explain.notebook import Notebook
 from chainrule.inspect.formulas import SEE_THROUGH, number_text
 from chainrule.inspect.notation import ascii_text, signal_name
 from chainrule.inspect.recorded import RecordedLoss
@@ -58,7 +58,7 @@ def _sizes(array: np.ndarray) -> dict[str, Any]:
     return {"rms": rms(array), "largest": entries}
 
 
-class Overview:
+class Overview(Notebook):
     """One line per layer: its type, rms v, rms v̄, and the largest entry of v̄ with its position.
 
     A layer is what was recorded in a row in one scope (``conv1/Conv2d``, ``relu``); what stands in
@@ -147,15 +147,6 @@ class Overview:
         lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * 5, *rows)]
         notes = f"\n\n{self.notes}" if self.notes else ""
         return title + "\n".join(lines) + notes
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
-
-    def _repr_latex_(self) -> str:
-        return f"$$\n{self.to_latex()}\n$$"
-
-    def _repr_markdown_(self) -> str:
-        return self.to_markdown()
 
 
 def _width(text: str) -> int:
