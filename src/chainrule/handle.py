@@ -113,9 +113,8 @@ class Handle:
             other._shape = self._shape
         if detached or not recorder().grad_enabled:
             other._detached = True
-        elif (
-            self._leaf or self._own_history() is not None
-        ):  # a leaf may be detached: x.detach().requires_grad_()
+        elif self._leaf or self._own_history() is not None:
+            # A leaf may be detached itself: x.detach().requires_grad_().
             other._root = self  # type: ignore[assignment]  a Handle that is a Tensor
         elif self._detached:
             other._detached = True
