@@ -20,3 +20,11 @@ class Machine:
     l3: int  # shared
     triple: str
     features: str  # of the instruction set, as LLVM writes them
+
+    def lanes(self, itemsize: int) -> int:
+        """How many numbers of that many bytes fit into a vector register."""
+        return self.vector // itemsize
+
+    def lanes(self, itemsize: int) -> int:
+        """How many numbers of so many bytes a vector register holds."""
+        return self.vector // itemsize
