@@ -463,13 +463,11 @@ class Operators(Handle):
 
     @numpy_words
     def log_softmax(self, dim: int) -> Tensor:
-        """x - ln Σ exp(x) along an axis."""
+        """x - ln Σ exp(x) along an axis, to the last digit however large x is."""
         axis = axis_of(dim, self.ndim, "log_softmax")
         if not self.ndim:  # one class alone: probability 1
             return self - self
-        meta = {"axis": axis, "of_softmax": True}
-        total = self._of(recorder().record(reduce.logsumexp, (self._node,), meta))
-        return self - total.unsqueeze(axis)
+        return self._of(recorder().record(reduce.log_softmax, (self._node,), {"axis": axis}))
 
     def norm(self, p: float = 2, dim: Axes = None, keepdim: bool = False) -> Tensor:
         """(Σ |x|ᵖ)^(1/p); p = inf gives the largest |x|. The error signal of x = 0 is 0."""

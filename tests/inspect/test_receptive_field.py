@@ -123,6 +123,8 @@ def test_lenet():
         (nn.Sequential(nn.Conv2d(1, 1, 3), nn.BatchNorm2d(1)), (3, 3), (1, 1)),
         (nn.Sequential(nn.Conv2d(1, 1, 3), nn.AdaptiveAvgPool2d(1)), (20, 20), None),
         (nn.Sequential(nn.MaxPool2d(2), Double()), (2, 2), (1, 1)),
+        (nn.Sequential(nn.Conv2d(1, 3, 3), nn.Softmax(1)), (3, 3), (1, 1)),
+        (nn.Sequential(nn.Conv2d(1, 3, 3), nn.Softmax(2)), (20, 3), (1, 1)),
         (nn.Sequential(Double()), None, None),  # without windows there are no spatial axes
     ],
 )

@@ -220,6 +220,49 @@ def test_cross_entropy_of_large_logits_and_all_ignored():
     compare(F.cross_entropy, T.cross_entropy, x, np.array([-100, -100]))
 
 
+def large_logits(far, spread, masked):
+    """f32[6,5]: numbers near ``far``, which float32 holds exactly there; a label for each row."""
+    x = np.round(rng().normal(size=(6, 5)) * spread).astype(np.float32) + np.float32(far)
+    if masked:
+        x[np.arange(6), np.arange(6) % 5] = -np.inf
+    return x, (np.arange(6) + 1) % 5  # no label is masked
+
+
+CROSS_ENTROPIES = {
+    "mean": {}, "sum": {"reduction": "sum"}, "none": {"reduction": "none"},
+    "smooth": {"label_smoothing": 0.1}, "weighted": {"weight": [1.0, 2.0, 0.5, 1.5, 3.0]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("spread", [3, 1e3])
+@pytest.mark.parametrize("far", [0, 1e3, 1e4, 1e7, -1e7])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", *CROSS_ENTROPIES, "soft"])
+def test_large_logits_in_float32(name, far, spread, masked):
+    import torch
+
+    x, labels = large_logits(far, spread, masked)
+    if name == "soft":
+        labels = rng().dirichlet(np.ones(5), 6).astype(np.float32)
+
+    def values_and_gradient(T):
+        logits = T.tensor(x, requires_grad=True)
+        settings = {
+            key: T.tensor(value) if key == "weight" else value
+            for key, value in CROSS_ENTROPIES.get(name, {}).items()
+        }
+        if name in ("softmax", "log_softmax"):
+            y = getattr(T.nn.functional, name)(logits, dim=1)
+        else:
+            y = T.nn.functional.cross_entropy(logits, T.tensor(labels), **settings)
+        y.backward(T.tensor(rng().normal(size=tuple(y.shape)), dtype=T.float32))
+        return y.detach().numpy(), logits.grad.numpy()
+
+    for mine, theirs in zip(values_and_gradient(cr), values_and_gradient(torch), strict=True):
+        assert mine.dtype == np.float32
+        np.testing.assert_allclose(mine, theirs, rtol=2e-6, atol=2e-7)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("shape", [(5, 3), (2, 3, 4), (3,)])
 def test_nll(shape, reduction):

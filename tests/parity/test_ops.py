@@ -371,6 +371,7 @@ def test_cat_promotes():
         lambda T, x: (x**3).sum(),
         lambda T, x: (x.tanh() * x.exp()).sum(),
         lambda T, x: x.logsumexp(0).sum(),
+        lambda T, x: x.log_softmax(1).square().sum(),
         lambda T, x: (x @ x.t()).square().sum(),
         lambda T, x: x.var(0).sum() + x.softmax(1).square().sum(),
         lambda T, x: (x[1:] * x[:-1]).sum() + x.prod(1).sum(),
@@ -403,6 +404,7 @@ EQUALS = {
     "ndtri": lambda T, u: T.special.ndtri(u),
     "erf": lambda T, x: T.erf(x),
     "logsumexp": lambda T, x, axis: T.logsumexp(x, axis),
+    "log_softmax": lambda T, x, axis: T.log_softmax(x, axis),
 }
 
 

@@ -295,8 +295,12 @@ def _cumsum(s: _Algebra, x: np.ndarray, *, axis: int) -> np.ndarray:
     return np.cumsum(x, axis=axis)
 
 
-def _logsumexp(s: _Algebra, x: np.ndarray, *, axis: int, **_: Any) -> Any:
+def _logsumexp(s: _Algebra, x: np.ndarray, *, axis: int) -> Any:
     return _each(s.log, np.sum(_each(s.exp, x), axis=axis))
+
+
+def _log_softmax(s: _Algebra, x: np.ndarray, *, axis: int) -> np.ndarray:
+    return x - _each(s.log, np.sum(_each(s.exp, x), axis=axis, keepdims=True))
 
 
 def _moments(s: _Algebra, x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
@@ -331,6 +335,7 @@ RULES: dict[str, Callable[..., Any]] = {
     "sum": _sum,
     "cumsum": _cumsum,
     "logsumexp": _logsumexp,
+    "log_softmax": _log_softmax,
     "moments": _moments,
     "amax": _amax,
     "amin": _amin,

@@ -131,7 +131,7 @@ def _field(node: Any, found: dict[Node, Field]) -> Field | None:
     if name in ("sum", "amax", "amin", "moments", "logsumexp", "argmax"):
         axes = node.meta.get("axes") or (node.meta["axis"],)
         return _reduced(node, field, [axis % len(x.shape) for axis in axes])
-    if name == "cumsum":
+    if name in ("cumsum", "log_softmax"):
         return replace(field, size=field.over((node.meta["axis"],)))
     if name == "permute":
         return replace(field, axes=tuple(field.axes[axis] for axis in node.meta["axes"]))

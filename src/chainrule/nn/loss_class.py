@@ -152,26 +152,26 @@ def cross_entropy(
     _warn_of_softmax(input)
     weight = _class_weights(weight, input, axis, "cross_entropy")
     classes = input.shape[axis]
-    total = input.logsumexp(axis)
+    log_p = input.log_softmax(axis)
     if target.dtype.is_floating_point:
         share = target
         if label_smoothing:
             share = target * (1 - label_smoothing) + label_smoothing / classes
         if weight is not None:
             share = share * _along(weight, axis, input.ndim)
-        loss = ((total.unsqueeze(axis) - input) * share).sum(axis)
+        loss = -(log_p * share).sum(axis)
         return reduced(loss, reduction, "cross_entropy")
     target = target.to(int64)
     labels = _labels(target, classes, ignore_index)
-    loss = total - _chosen(input, labels, axis)
+    loss = -_chosen(log_p, labels, axis)
     loss, share = _by_label(loss, labels, target, weight, ignore_index)
     result = _total(loss, share, reduction)
     if not label_smoothing:
         return result
-    everywhere = total.unsqueeze(axis) - input
+    everywhere = log_p
     if weight is not None:
         everywhere = everywhere * _along(weight, axis, input.ndim)
-    smooth = choose(target.ne(ignore_index), everywhere.sum(axis), 0)
+    smooth = choose(target.ne(ignore_index), -everywhere.sum(axis), 0)
     even = _total(smooth, share, reduction) * (label_smoothing / classes)
     return result * (1 - label_smoothing) + even
 
@@ -184,14 +184,9 @@ _SAID: dict[Any, Any] = {}  # warnings that were given: once for each of the use
 
 
 def _warn_of_softmax(x: Tensor) -> None:
-    """softmax is exp(x - logsumexp(x)): look two nodes back."""
+    """softmax is exp(log_softmax(x)): look one node back."""
     node = x._node
-    if node.op.name != "exp" or not node.inputs or node.inputs[0].op.name != "sub":
-        return
-    below = node.inputs[0].inputs
-    while len(below) and below[-1].op.name in ("expand", "reshape"):
-        below = below[-1].inputs
-    if below and below[-1].op.name == "logsumexp":
+    if node.op.name == "exp" and node.inputs and node.inputs[0].op.name == "log_softmax":
         line = user_line()
         text = message(
             here("cross_entropy"),

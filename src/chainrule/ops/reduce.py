@@ -12,7 +12,17 @@ from chainrule.graph import type_text
 from chainrule.ops.elementwise import exp, where, zeros_like
 from chainrule.ops.op import Op, Sample, Typed, register
 
-__all__ = ["amax", "amin", "argmax", "argsort", "cumsum", "logsumexp", "moments", "sum_"]
+__all__ = [
+    "amax",
+    "amin",
+    "argmax",
+    "argsort",
+    "cumsum",
+    "log_softmax",
+    "logsumexp",
+    "moments",
+    "sum_",
+]
 
 
 def kept(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -162,31 +172,61 @@ class LogSumExp(Op):
 
     The maximum is subtracted first, so nothing overflows: x = [1000, 1001] is fine.
     A row of -∞ alone gives -∞, and NaN as its error signal, as in PyTorch; with ∞ in it, ∞.
-    ``of_softmax``: both give NaN, which is what softmax makes of ∞ - ∞.
     """
 
     name = "logsumexp"
     reads = "y x"
 
-    def infer(self, x: Typed, *, axis: int, of_softmax: bool = False):
+    def infer(self, x: Typed, *, axis: int):
         if not x.dtype.is_floating_point:
             raise DtypeError(message("logsumexp", x.dtype.name, "a floating-point tensor"))
         return without(x.shape, (axis,)), x.dtype
 
-    def reference(self, x, *, axis, of_softmax=False):
+    def reference(self, x, *, axis):
         if x.shape[axis] == 0:
             return np.full(without(x.shape, (axis,)), -np.inf, x.dtype)
         largest = np.max(x, axis=axis, keepdims=True)
-        if not of_softmax:
-            largest = np.where(np.isfinite(largest), largest, x.dtype.type(0))
+        largest = np.where(np.isfinite(largest), largest, x.dtype.type(0))
         total = np.sum(np.exp(x - largest), axis=axis)
         return np.log(total) + np.squeeze(largest, axis)
 
-    def vjp(self, y, y_bar, x, *, axis, of_softmax=False):
+    def vjp(self, y, y_bar, x, *, axis):
         return (back(y_bar, x, (axis,)) * exp(x - back(y, x, (axis,))),)
 
     def samples(self, rng):
         for shape, axis in (((3, 4), 1), ((3, 4), 0), ((2, 3, 1), 2)):
+            yield Sample((rng.normal(size=shape),), {"axis": axis})
+
+
+class LogSoftmax(Op):
+    """y = (x - m) - ln Σ exp(x - m) along an axis, m = max x      x̄ = ȳ - exp(y) Σ ȳ
+
+    x - logsumexp(x) is the same on paper: for x = [10⁷, 10⁷] in float32 it is 0, because
+    10⁷ + ln 2 is rounded to 10⁷.  x - m is small, and exact where it matters.
+    -∞ beside a number gives -∞, and no error signal of its own: a mask.  A row with ∞ in it, or of
+    -∞ alone, is NaN, as in PyTorch.
+    """
+
+    name = "log_softmax"
+    reads = "y"
+
+    def infer(self, x: Typed, *, axis: int):
+        if not x.dtype.is_floating_point:
+            raise DtypeError(message("log_softmax", x.dtype.name, "a floating-point tensor"))
+        return x.shape, x.dtype
+
+    def reference(self, x, *, axis):
+        if x.shape[axis] == 0:
+            return x.copy()
+        y = x - np.max(x, axis=axis, keepdims=True)
+        return y - np.log(np.sum(np.exp(y), axis=axis, keepdims=True))
+
+    def vjp(self, y, y_bar, x, *, axis):
+        total = sum_(y_bar, axes=(axis,))
+        return (y_bar - exp(y) * back(total, y, (axis,)),)
+
+    def samples(self, rng):
+        for shape, axis in (((3, 4), 1), ((3, 4), 0), ((2, 3, 1), 1), ((2, 3, 1), 2), ((2, 0), 1)):
             yield Sample((rng.normal(size=shape),), {"axis": axis})
 
 
@@ -234,4 +274,5 @@ argmax = register(ArgMax())
 argsort = register(ArgSort())
 cumsum = register(CumSum())
 logsumexp = register(LogSumExp())
+log_softmax = register(LogSoftmax())
 moments = register(Moments())

@@ -48,7 +48,7 @@ def test_cross_entropy(form, seed):
     assert bars["x"]["formula"].endswith(f"·(softmax(x) − onehot(t)){divisor}")
     expected = 1.5 * (softmax(x.numpy()) - onehot(labels, 4)) / (3 if divisor else 1)
     np.testing.assert_allclose(bars["x"]["value"], expected, rtol=1e-9, atol=1e-12)
-    assert "gather" not in str(shown) and "logsumexp" not in str(shown)
+    assert "gather" not in str(shown) and "exp(" not in str(shown)
     loss.backward()
     np.testing.assert_allclose(bars["x"]["value"], x.grad.numpy(), rtol=1e-13)
 
@@ -76,7 +76,7 @@ def test_where_the_formula_does_not_hold_the_steps_are_shown(settings):
     x = variable(np.random.default_rng(1), 2, 3)
     shown, _ = rows(F.cross_entropy(x, cr.tensor([0, 2]), **settings))
     assert "onehot" not in str(shown)
-    assert "logsumexp" in str(shown)
+    assert "gather" in str(shown)
 
 
 def test_an_ignored_label_leaves_the_formula():

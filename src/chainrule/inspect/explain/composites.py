@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.inspect.formulas import SEE_THROUGH, SUBSCRIPT
+from chainrule.inspect.formulas import SUBSCRIPT
 from chainrule.inspect.recorded import RecordedLoss
 
 __all__ = ["Composite", "composites", "inner_addend"]
@@ -73,33 +73,23 @@ def _holds(recorded: RecordedLoss, source: Any, inside: frozenset[Any], wanted: 
 
 
 def _softmaxes(recorded: RecordedLoss) -> Iterator[Composite]:
-    """exp(x − logsumexp(x)), and the same without exp."""
-    by_op: dict[str, list[Any]] = {"exp": [], "sub": []}  # a softmax holds a logarithm of one
+    """exp(log_softmax(x)), and log_softmax(x) that is read as it is."""
     for node in recorded.order:
-        by_op.get(node.op.name, []).append(node)
-    for node in (*by_op["exp"], *by_op["sub"]):
-        difference = node
-        if node.op.name == "exp" and recorded.inputs[node][0].op.name == "sub":
-            difference = recorded.inputs[node][0]
-        elif node.op.name != "sub":
+        if node.op.name != "log_softmax":
             continue
-        x, below = recorded.inputs[difference]
-        inside = {node, difference, below}
-        while below.op.name in SEE_THROUGH and recorded.inputs[below]:
-            below = recorded.inputs[below][0]
-            inside.add(below)
-        if below.op.name != "logsumexp" or recorded.inputs[below][0] is not x:
-            continue
-        inner = frozenset(inside - {node})
-        if all(reader in inside for part in inner for reader in recorded.readers[part]):
-            yield from _softmax(recorded, node, x, inner, below.meta["axis"])
+        readers = recorded.readers[node]
+        if len(readers) == 1 and readers[0].op.name == "exp":
+            yield from _softmax(recorded, readers[0], node)
+        else:
+            yield from _softmax(recorded, node, node)
 
 
-def _softmax(
-    recorded: RecordedLoss, end: Any, x: Any, inner: frozenset[Any], axis: int
-) -> Iterator[Composite]:
+def _softmax(recorded: RecordedLoss, end: Any, node: Any) -> Iterator[Composite]:
+    """``end`` is the node log_softmax(x), or exp of it."""
+    (x,), axis = recorded.inputs[node], node.meta["axis"]
     total = "" if len(x.shape) == 1 else str(axis).translate(SUBSCRIPT)
-    logarithm = end.op.name == "sub"
+    logarithm = end is node
+    inner = frozenset({node} - {end})
     bar, y = recorded.bar(end), recorded.value(end)
     if bar is not None:
         if logarithm:
