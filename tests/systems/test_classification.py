@@ -58,6 +58,7 @@ def test_recipes_count_their_parameters_and_fit_their_data(name, mnist):
 @pytest.mark.parametrize("name", NAMES)
 def test_each_learns_bars_in_files_of_mnist_s_form(name, mnist):
     """A few steps on pictures that any of them tells apart at once: the whole path works."""
+    cr.manual_seed(0)
     recipe = SYSTEMS[name].recipes["mnist"]
     trainer, parts = trained(replace(recipe, epochs=60, batch_size=18), str(mnist))
     report = recipe.report(trainer, parts)
