@@ -19,10 +19,16 @@ Paths = str | PathLike[str]
 
 
 def write_atomically(
-    path: Paths, content: bytes, where: str = "save", error: type[ChainruleError] = DataError
+    path: Paths,
+    content: bytes,
+    where: str = "save",
+    error: type[ChainruleError] = DataError,
+    *,
+    durable: bool = True,
 ) -> None:
     """Write a file so that its name always leads to all of the old content or all of the new.
 
+    durable: also if the power fails; costs milliseconds.
     Raises ``error`` with the reason of the system: no space, no permission, no folder.
     """
     path = Path(path)
@@ -32,13 +38,15 @@ def write_atomically(
             with beside.open("wb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             beside.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
                 beside.unlink()
             raise
-        _flush_folder(path.parent)
+        if durable:
+            _flush_folder(path.parent)
     except OSError as reason:
         got = f"{path}, which can't be written ({reason.strerror or reason})"
         needs = f"a folder with room for {_size(len(content))}"

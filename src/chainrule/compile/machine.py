@@ -24,7 +24,3 @@ class Machine:
     def lanes(self, itemsize: int) -> int:
         """How many numbers of that many bytes fit into a vector register."""
         return self.vector // itemsize
-
-    def lanes(self, itemsize: int) -> int:
-        """How many numbers of so many bytes a vector register holds."""
-        return self.vector // itemsize

@@ -27,6 +27,7 @@ import llvmlite.binding as llvm
 
 from chainrule.compile.machine import Machine
 from chainrule.errors import GraphError, message
+from chainrule.run.llvm.cache import default_cache, key_of
 from chainrule.run.llvm.target import host
 
 __all__ = ["Engine", "Stats", "engine"]
@@ -139,10 +140,18 @@ class Engine:
 
     def _object(self, key: str, text: str, name: str) -> bytes:
         """A kernel's object, in which its function has a name of its own."""
+        kept = default_cache()
+        at = key_of(name, text, self.machine.triple, self.machine.features)
+        found = kept.get("object", at)
+        if found is not None:
+            self._stats.loaded += 1
+            return found
         symbol = re.compile(rf"@{re.escape(name)}(?![\w.$-])")
         module = self._parsed(symbol.sub(f"@{name}_{key}", text), name)
+        emitted = self._target_machine.emit_object(module)
         self._stats.compiled += 1
-        return self._target_machine.emit_object(module)
+        kept.put("object", at, emitted)
+        return emitted
 
     def _parsed(self, text: str, name: str) -> llvm.ModuleRef:
         try:
@@ -157,7 +166,9 @@ class Engine:
         lines = [line for line in reason.splitlines() if line and "IR parsing error" not in line]
         first = lines[0].removeprefix("<string>:") if lines else "no reason"
         got = f"a text that LLVM refuses ({first})"
-        return GraphError(message(f"kernel {name}", got, "valid code", why="A defect of Chainrule"))
+        kept = default_cache().keep_text(_digest(text, name), text) if text else None
+        why = "This is a defect of Chainrule" + (f"; the text is in {kept}" if kept else "")
+        return GraphError(message(f"kernel {name}", got, "valid code", why=why))
 
 
 def _digest(text: str, name: str) -> str:
