@@ -3,6 +3,7 @@
 ``driver.py`` says what a tape is and how tickets keep the threads apart.  Here are the threads:
 Python's, as daemons, inside one native call for all their life, without the interpreter's lock.  A
 worker that has found nothing to do for 2 ms sleeps until a run wakes it; no run ever waits for it.
+Where there are no POSIX threads (Windows) the caller works alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import ctypes
 import os
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from threading import Lock, Thread
 
 import numpy as np
@@ -23,47 +24,45 @@ from chainrule.run.llvm import driver
 from chainrule.run.llvm.engine import engine
 from chainrule.run.llvm.target import cores
 
-__all__ = ["get_num_threads", "run", "run_short", "set_num_threads"]
+__all__ = ["get_num_threads", "prepared", "run", "set_num_threads"]
 
 MOST = 64
 _PATIENCE = 0.5  # seconds that the end of the process waits for workers
 
 
+_I64, _PTR = ctypes.c_int64, ctypes.c_void_p
+
+
 @cache
-def _native(name: str, releases: bool = True) -> Callable[..., int]:
-    """A function of the driver; ``releases``: other Python threads go on while it runs."""
-    kinds = {"alone": "pip", "run": "ppipii", "serve": "p", "prepare": "p", "stop": "p"}
-    arguments = [{"p": ctypes.c_void_p, "i": ctypes.c_int64}[kind] for kind in kinds[name]]
-    result = ctypes.c_int64 if name in ("alone", "run") else None
-    make = ctypes.CFUNCTYPE if releases else ctypes.PYFUNCTYPE
-    return make(result, *arguments)(engine().function(getattr(driver, name)(), name))
+def _alone(short: bool) -> Callable[..., int]:
+    """The driver without workers; ``short``: other Python threads stand still meanwhile."""
+    make = ctypes.PYFUNCTYPE if short else ctypes.CFUNCTYPE
+    return make(_I64, _PTR, _I64, _PTR)(engine().function(driver.alone(), "alone"))
 
 
 class _Pool:
     """A control block and the workers that look at it."""
 
     def __init__(self, workers: int) -> None:
-        self._block = np.zeros(driver.CONTROL_BYTES // 8 + 16, np.int64)
+        names = ("run", "serve", "prepare", "stop")
+        texts = [(getattr(driver, name)(), name) for name in names]
+        run, *others = engine().functions(texts)
+        serve, prepare, stop = map(ctypes.CFUNCTYPE(None, _PTR), others)
+        self.run = ctypes.CFUNCTYPE(_I64, _PTR, _PTR, _I64, _PTR, _I64, _I64)(run)
+        block = np.zeros(driver.CONTROL_BYTES // 8 + 16, np.int64)
         # A worker may look at it while the interpreter is taken down.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._block))
-        self.control = -(-self._block.ctypes.data // 128) * 128
-        _native("prepare")(self.control)
-        serve = _native("serve")
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(block))
+        self.control = -(-block.ctypes.data // 128) * 128
+        prepare(self.control)
+        self.stop = partial(stop, self.control)  # lets the workers end, without waiting for them
         self._threads = []
         with contextlib.suppress(RuntimeError):  # the system has no more threads: fewer will do
-            for number in range(workers):
+            for number in range(1, workers + 1):
                 thread = Thread(
-                    target=serve,
-                    args=(self.control,),
-                    name=f"chainrule-{number + 1}",
-                    daemon=True,
+                    target=serve, args=(self.control,), name=f"chainrule-{number}", daemon=True
                 )
                 thread.start()
                 self._threads.append(thread)
-
-    def stop(self) -> None:
-        """Let the workers end, without waiting for them."""
-        _native("stop")(self.control)
 
     def join(self, seconds: float) -> None:
         """Wait so long at most."""
@@ -72,7 +71,7 @@ class _Pool:
             thread.join(max(0.0, until - time.monotonic()))
 
 
-_lock = Lock()  # of the two below
+_lock = Lock()  # of what follows
 _pool: _Pool | None = None
 _threads = 0  # 0: not chosen yet
 
@@ -119,20 +118,28 @@ def run(tape: int, kernels: int, table: int, tickets: int, threads: int) -> int:
     """
     pool = None if threads == 1 else _pool or _start()
     if pool is None:
-        return _native("alone")(tape, kernels, table)
-    return _native("run")(pool.control, tape, kernels, table, tickets, threads)
+        return _alone(False)(tape, kernels, table)
+    return pool.run(pool.control, tape, kernels, table, tickets, threads)
 
 
-def run_short(tape: int, kernels: int, table: int) -> int:
-    """``run`` alone, while other Python threads stand still: for some 50 µs of work."""
-    return _native("alone", releases=False)(tape, kernels, table)
+def prepared(
+    tape: int, kernels: int, table: int, tickets: int, threads: int, *, short: bool = False
+) -> Callable[[], int]:
+    """``run`` with its arguments made ready: the cheapest call.
+
+    short: for some 50 µs of work, without workers; other Python threads stand still meanwhile,
+    which is cheaper.
+    """
+    if threads > 1 and not short:
+        return partial(run, tape, kernels, table, tickets, threads)
+    return partial(_alone(short), _PTR(tape), _I64(kernels), _PTR(table))
 
 
 def _start() -> _Pool | None:
     """The workers, started if they are wanted and can be."""
     global _pool
     with _lock:
-        if _pool is None and get_num_threads() > 1:
+        if _pool is None and get_num_threads() > 1 and os.name == "posix":
             _pool = _Pool(get_num_threads() - 1)
         return _pool
 
