@@ -1,3 +1,12 @@
+import ctypes
+import os
+import platform
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -102,6 +111,310 @@ def test_any_number_of_threads_gives_the_same_results(threads, drawn):
     expected = step.expected()
     assert step.run(threads) == 0
     assert step.arrays.tolist() == expected.tolist()
+
+
+def chain(length, chunks=WIDTH):
+    """Each kernel reads, turned round, what the one before it wrote."""
+    return [(k, 1 + k % 2, 1 + (k + 1) % 2, 0, chunks) for k in range(length)]
+
+
+def test_thousands_of_short_runs():
+    workers.set_num_threads(4)
+    step = Step(chain(6), 3)
+    wanted = step.expected()
+    before = step.arrays.copy()
+    for _ in range(10_000):
+        step.arrays[:] = before
+        assert step.run(4) == 0
+        assert (step.arrays == wanted).all()
+
+
+def test_steps_of_different_lengths_take_turns():
+    """A worker that wakes late finds another tape in the control block."""
+    workers.set_num_threads(3)
+    steps = [Step(chain(length), 3) for length in (1, 40, 2, 9, 150)]
+    wanted = [step.expected() for step in steps]
+    before = steps[0].arrays.copy()
+    for n in range(3000):
+        step = steps[n * n % 5]
+        step.arrays[:] = before
+        step.run(3)
+        assert (step.arrays == wanted[n * n % 5]).all()
+
+
+def test_python_threads_that_run_at_once():
+    workers.set_num_threads(3)
+    wrong = []
+
+    def many():
+        step = Step(chain(50), 3)
+        wanted, before = step.expected(), step.arrays.copy()
+        for _ in range(300):
+            step.arrays[:] = before
+            if step.run(3) or (step.arrays != wanted).any():
+                wrong.append(step)
+
+    threads = [threading.Thread(target=many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for n in (2, 5, 3):  # whoever is in a run ends it
+        time.sleep(0.01)
+        workers.set_num_threads(n)
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_a_prepared_call(short):
+    for threads in (1, 2):
+        step = Step(chain(5), 3)
+        wanted = step.expected()
+        addresses = step.tape.ctypes.data, 5, step.table.ctypes.data
+        assert workers.prepared(*addresses, step.tickets, threads, short=short)() == 0
+        assert step.arrays.tolist() == wanted.tolist()
+
+
+def test_an_empty_tape():
+    step = Step([(0, 1, 0, 0, 0)], 3)
+    wanted = step.arrays.copy()
+    for threads in (1, 2):
+        assert step.run(threads) == 0
+        assert workers.run(0, 0, step.table.ctypes.data, 0, threads) == 0
+    assert (step.arrays == wanted).all()
+
+
+# ---------------------------------------------------------------- errors, denormals
+
+# Writes 7 into the error word if its first input is not 0 at this chunk, and counts in its output.
+FAIL = """
+define void @kernel(ptr %table, ptr %slots, i64 %chunk) {
+  %error = load ptr, ptr %table
+  %s0 = load i64, ptr %slots
+  %p0 = getelementptr ptr, ptr %table, i64 %s0
+  %out = load ptr, ptr %p0
+  %q1 = getelementptr i64, ptr %slots, i64 1
+  %s1 = load i64, ptr %q1
+  %p1 = getelementptr ptr, ptr %table, i64 %s1
+  %a = load ptr, ptr %p1
+  %at = getelementptr i64, ptr %a, i64 %chunk
+  %x = load i64, ptr %at
+  %bad = icmp ne i64 %x, 0
+  %out.at = getelementptr i64, ptr %out, i64 %chunk
+  store i64 1, ptr %out.at
+  br i1 %bad, label %wrong, label %end
+wrong:
+  store atomic i64 7, ptr %error monotonic, align 8
+  br label %end
+end:
+  ret void
+}
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_an_error_ends_the_step(threads):
+    workers.set_num_threads(threads)
+    kernels = [(k, 1 + k, 0, 0, WIDTH) for k in range(4)]
+    step = Step(kernels, 6, FAIL)
+    step.kernels[2:] = [(k, 1 + k, 5, 0, WIDTH) for k in (2, 3)]
+    step.arrays[:] = 0
+    assert step.run(threads) == 0
+    assert (step.arrays[1:5] == 1).all()
+    step.slots[1, 1] = 6  # the second kernel reads what makes it fail
+    step.arrays[:] = 0
+    step.arrays[5, 9] = 1
+    assert step.run(threads) == 7
+    assert (step.arrays[1] == 1).all() and (step.arrays[3:5] == 0).all()
+    assert step.arrays[2, 9] == 1
+    step.arrays[5] = 0  # the next run begins without an error
+    assert step.run(threads) == 0
+
+
+# out[chunk] = a[chunk] / 2, after a while, so that every thread gets some.
+HALF = """
+define void @kernel(ptr %table, ptr %slots, i64 %chunk) {
+entry:
+  %s0 = load i64, ptr %slots
+  %p0 = getelementptr ptr, ptr %table, i64 %s0
+  %out = load ptr, ptr %p0
+  %q1 = getelementptr i64, ptr %slots, i64 1
+  %s1 = load i64, ptr %q1
+  %p1 = getelementptr ptr, ptr %table, i64 %s1
+  %a = load ptr, ptr %p1
+  %a.at = getelementptr double, ptr %a, i64 %chunk
+  %out.at = getelementptr double, ptr %out, i64 %chunk
+  br label %again
+again:
+  %n = phi i64 [ 0, %entry ], [ %n.next, %again ]
+  %x = load volatile double, ptr %a.at
+  %half = fmul double %x, 0.5
+  store volatile double %half, ptr %out.at
+  %n.next = add i64 %n, 1
+  %more = icmp slt i64 %n.next, 20000
+  br i1 %more, label %again, label %end
+end:
+  ret void
+}
+"""
+FLUSHES = platform.machine().lower() in ("x86_64", "amd64", "aarch64", "arm64")
+
+
+@pytest.mark.skipif(not FLUSHES, reason="this processor is not told to flush denormals")
+@pytest.mark.parametrize("threads", [1, 4])
+def test_denormals_are_flushed_in_a_run_and_only_there(threads):
+    workers.set_num_threads(threads)
+    step = Step([(0, 1, 0, 0, WIDTH)], 2, HALF)
+    tiny = np.finfo(np.float64).tiny
+    inputs, outputs = step.arrays.view(np.float64)
+    for value, half in ((tiny, 0.0), (tiny / 4, 0.0), (2 * tiny, tiny), (-tiny, -0.0)):
+        inputs[:] = value
+        assert step.run(threads) == 0
+        assert outputs.tolist() == [half] * WIDTH
+        assert (np.signbit(outputs) == np.signbit(half)).all()
+    assert np.array([tiny])[0] * np.float64(0.5) > 0
+
+
+ROUND = """
+declare void @llvm.x86.sse.ldmxcsr(ptr)
+declare void @llvm.x86.sse.stmxcsr(ptr)
+define i64 @set(i64 %new) {
+  %word = alloca i32
+  call void @llvm.x86.sse.stmxcsr(ptr %word)
+  %old = load i32, ptr %word
+  %short = trunc i64 %new to i32
+  store i32 %short, ptr %word
+  call void @llvm.x86.sse.ldmxcsr(ptr %word)
+  %long = zext i32 %old to i64
+  ret i64 %long
+}
+"""
+
+
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="MXCSR is x86's")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rounding_is_the_steps_own_and_the_threads_is_restored(threads):
+    workers.set_num_threads(threads)
+    exchange = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
+    exchange = exchange(engine().function(ROUND, "set"))
+    step = Step([(0, 1, 0, 0, WIDTH)], 2, HALF)
+    inputs, outputs = step.arrays.view(np.float64)
+    inputs[:] = 3.0
+    upwards = 0x1F80 | 0x4000
+    before = exchange(upwards)
+    try:
+        assert step.run(threads) == 0
+    finally:
+        after = exchange(before)
+    assert after & ~0x3F == upwards and outputs.tolist() == [1.5] * WIDTH
+
+
+# ---------------------------------------------------------------- idle, fork, exit
+
+
+def test_idle_workers_sleep():
+    workers.set_num_threads(8)
+    step = Step(chain(3), 3)
+    step.run(8)
+    time.sleep(0.3)  # they were started just now
+    step.run(8)
+    time.sleep(0.05)
+    begun = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - begun < 0.1  # one that spins takes 0.5
+    step.run(8)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores can't be chosen here")
+def test_more_threads_than_cores():
+    cores = os.sched_getaffinity(0)
+    workers.set_num_threads(6)
+    step = Step(chain(200), 3)
+    wanted = step.expected()
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        workers.set_num_threads(5)  # new workers, on one core
+        assert step.run(5) == 0
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert step.arrays.tolist() == wanted.tolist()
+
+
+BEGIN = """
+import os, sys, threading, time
+sys.path.insert(0, {folder!r})
+from test_workers import Step, chain
+from chainrule.run.llvm import workers
+workers.set_num_threads(3)
+step = Step(chain(40), 3)
+wanted, before = step.expected(), step.arrays.copy()
+def right(n=20):
+    for _ in range(n):
+        step.arrays[:] = before
+        step.run(3)
+        assert (step.arrays == wanted).all()
+right()
+"""
+ENDS = {
+    "at once": ("", 0),
+    "asleep": ("time.sleep(0.05)", 0),
+    "in an exception": ("raise ValueError", 1),
+    "sys.exit": ("sys.exit(3)", 3),
+    "beside a thread that runs": (
+        "threading.Thread(target=right, args=(10**9,), daemon=True).start(); time.sleep(0.02)",
+        0,
+    ),
+    "beside a thread that ends": ("threading.Thread(target=right, args=(500,)).start()", 0),
+    "running at exit": ("import atexit; atexit.register(right)", 0),
+    "fork, both run": (
+        "child = os.fork()\nassert child or workers._pool is None\nright()\n"
+        "if child: sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))",
+        0,
+    ),
+    "fork, the child forks": (
+        "child = os.fork()\nif not child: child = os.fork()\nright()\n"
+        "if child: sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))",
+        0,
+    ),
+    "fork, the child fails": (
+        "child = os.fork()\nif not child: right(); raise ValueError\n"
+        "sys.exit(4 + os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))",
+        5,
+    ),
+    "fork beside a thread that runs": (
+        "threading.Thread(target=right, args=(10**9,), daemon=True).start()\ntime.sleep(0.02)\n"
+        "child = os.fork()\n"
+        "if not child: step = Step(chain(40), 3); right()\n"
+        "if child: sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))",
+        0,
+    ),
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no POSIX threads, no workers")
+@pytest.mark.parametrize("end", ENDS)
+def test_the_end_of_a_process(end):
+    program, code = ENDS[end]
+    text = BEGIN.format(folder=str(Path(__file__).parent)) + program
+    settings = {"stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen([sys.executable, "-c", text], **settings) for _ in range(2)]
+    for process in both:
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == code, said
+
+
+# ---------------------------------------------------------------- how many
+
+
+def test_how_many_threads_there_are(monkeypatch):
+    for chosen, threads in (("5", 5), ("", min(engine().machine.cores, 64))):
+        monkeypatch.setattr(workers, "_threads", 0)
+        monkeypatch.setenv("CHAINRULE_THREADS", chosen)
+        assert workers.get_num_threads() == threads
+    monkeypatch.setattr(workers, "_threads", 0)
+    monkeypatch.setenv("CHAINRULE_THREADS", "many")
+    with pytest.raises(UsageError, match=r"\[CHAINRULE_THREADS\] got 'many', needs a number from"):
+        workers.get_num_threads()
 
 
 @pytest.mark.parametrize("n", [0, 65, True, 2.0, "2"])
