@@ -9,6 +9,7 @@ import numpy as np
 from chainrule.dtypes import bool_, dtype_of
 from chainrule.errors import DivisionError, DtypeError, message
 from chainrule.ops.op import Elementwise, Sample, Typed, register
+from chainrule.ops.scalars import NUMPY_SCALARS
 
 # ---------------------------------------------------------------- arithmetic
 
@@ -500,8 +501,11 @@ class Cast(Elementwise):
     def infer(self, x: Typed, *, dtype: str):
         return x.shape, dtype_of(dtype)
 
+    def scalar(self, s, x, *, dtype):
+        return s.cast(x, dtype_of(dtype))
+
     def reference(self, x, *, dtype):
-        return x.astype(dtype_of(dtype).numpy)
+        return self.scalar(NUMPY_SCALARS, x, dtype=dtype)
 
     def vjp(self, y, y_bar, x, *, dtype):
         return (cast(y_bar, dtype=x.dtype.name),)

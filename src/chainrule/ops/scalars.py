@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["NUMPY_SCALARS", "NumpyScalars", "erf", "ndtri"]
+from chainrule.dtypes import DType
+
+__all__ = ["NUMPY_SCALARS", "NumpyScalars", "cast", "erf", "ndtri"]
 
 BLOCK = 8192  # numbers at a time: all that one formula needs stays in the cache
 
@@ -41,14 +43,14 @@ def _polynomial(coefficients: np.ndarray, x: np.ndarray) -> np.ndarray:
 # (Ellis Horwood, 1989), the library Cephes.  For |x| < 1 they give erf x = x T(x²) / U(x²), which
 # loses up to 2.6 ulp; written as x + x (T - U) / U, the rounded part is only a correction to x.
 
-_T = np.array([0.0, 9.60497373987051638749, 90.0260197203842689217, 2232.00534594684319226,
+ERF_T = np.array([0.0, 9.60497373987051638749, 90.0260197203842689217, 2232.00534594684319226,
                7003.32514112805075473, 55592.3013010394962768])  # fmt: skip
-_U = np.array([1.0, 33.5617141647503099647, 521.357949780152679795, 4594.32382970980127987,
+ERF_U = np.array([1.0, 33.5617141647503099647, 521.357949780152679795, 4594.32382970980127987,
                22629.0000613890934246, 49267.3942608635921086])  # fmt: skip
-_P = np.array([2.46196981473530512524e-10, 0.564189564831068821977, 7.46321056442269912687,
+ERF_P = np.array([2.46196981473530512524e-10, 0.564189564831068821977, 7.46321056442269912687,
                48.6371970985681366614, 196.520832956077098242, 526.445194995477358631,
                934.528527171957607540, 1027.55188689515710272, 557.535335369399327526])  # fmt: skip
-_Q = np.array([1.0, 13.2281951154744992508, 86.7072140885989742329, 354.937778887819891062,
+ERF_Q = np.array([1.0, 13.2281951154744992508, 86.7072140885989742329, 354.937778887819891062,
                975.708501743205489753, 1823.90916687909736289, 2246.33760818710981792,
                1656.66309194161350182, 557.535340817727675546])  # fmt: skip
 
@@ -74,9 +76,9 @@ def erf(x: np.ndarray) -> np.ndarray:
 def _erf64(x: np.ndarray) -> np.ndarray:
     small = np.clip(x, -1.0, 1.0)
     square = small * small
-    small += small * (_polynomial(_T - _U, square) / _polynomial(_U, square))
+    small += small * (_polynomial(ERF_T - ERF_U, square) / _polynomial(ERF_U, square))
     large = np.clip(np.abs(x), 1.0, 6.0)  # erf 6 rounds to 1
-    rest = np.exp(-large * large) * (_polynomial(_P, large) / _polynomial(_Q, large))
+    rest = np.exp(-large * large) * (_polynomial(ERF_P, large) / _polynomial(ERF_Q, large))
     return np.where(np.abs(x) < 1.0, small, np.copysign(1.0 - rest, x))
 
 
@@ -95,7 +97,7 @@ def _erf32(x: np.ndarray) -> np.ndarray:
 # M. J. Wichura, "Algorithm AS 241: The Percentage Points of the Normal Distribution", Applied
 # Statistics 37 (1988) 477-484, PPND16: three rational functions, each with its range.
 
-_MIDDLE = (
+MIDDLE = (
     np.array([2509.0809287301226727, 33430.575583588128105, 67265.770927008700853,
               45921.953931549871457, 13731.693765509461125, 1971.5909503065514427,
               133.14166789178437745, 3.3871328727963666080]),
@@ -103,7 +105,7 @@ _MIDDLE = (
               21213.794301586595867, 5394.1960214247511077, 687.18700749205790830,
               42.313330701600911252, 1.0]),
 )  # fmt: skip
-_OUTER = (
+OUTER = (
     np.array([7.74545014278341407640e-4, 0.0227238449892691845833, 0.241780725177450611770,
               1.27045825245236838258, 3.64784832476320460504, 5.76949722146069140550,
               4.63033784615654529590, 1.42343711074968357734]),
@@ -111,7 +113,7 @@ _OUTER = (
               0.148103976427480074590, 0.689767334985100004550, 1.67638483018380384940,
               2.05319162663775882187, 1.0]),
 )  # fmt: skip
-_FAR = (
+FAR = (
     np.array([2.01033439929228813265e-7, 2.71155556874348757815e-5, 1.24266094738807843860e-3,
               0.0265321895265761230930, 0.296560571828504891230, 1.78482653991729133580,
               5.46378491116411436990, 6.65790464350110377720]),
@@ -136,15 +138,15 @@ def ndtri(u: np.ndarray) -> np.ndarray:
 def _ndtri64(u: np.ndarray) -> np.ndarray:
     q = u - 0.5
     middle = np.clip(q, -0.425, 0.425)
-    x = middle * _ratio(_MIDDLE, 0.180625 - middle * middle)
+    x = middle * _ratio(MIDDLE, 0.180625 - middle * middle)
     outer = np.flatnonzero(np.abs(q) > 0.425)
     if outer.size:
         from_the_end = np.minimum(u[outer], 1.0 - u[outer])
         inside = from_the_end > 0
         r = np.sqrt(-_log(np.where(inside, from_the_end, 0.5)))
-        size = _ratio(_OUTER, np.minimum(r, 5.0) - 1.6)
+        size = _ratio(OUTER, np.minimum(r, 5.0) - 1.6)
         if r.max() > 5.0:
-            size = np.where(r > 5.0, _ratio(_FAR, r - 5.0), size)
+            size = np.where(r > 5.0, _ratio(FAR, r - 5.0), size)
         edge = np.where(from_the_end == 0, np.inf, np.nan)  # nothing lies beyond 0 and 1
         x[outer] = np.copysign(np.where(inside, size, edge), q[outer])
     return x
@@ -154,9 +156,9 @@ def _ratio(of: tuple[np.ndarray, np.ndarray], x: np.ndarray) -> np.ndarray:
     return _polynomial(of[0], x) / _polynomial(of[1], x)
 
 
-_LN2_HIGH = float.fromhex("0x1.62e42fefa38p-1")  # its product with an exponent is exact
-_LN2_LOW = 5.497923018708371e-14  # ln 2 = _LN2_HIGH + _LN2_LOW
-_ATANH = np.array([2.0 / (2 * k + 1) for k in range(11, 0, -1)])
+LN2_HIGH = float.fromhex("0x1.62e42fefa38p-1")  # its product with an exponent is exact
+LN2_LOW = 5.497923018708371e-14  # ln 2 = LN2_HIGH + LN2_LOW
+ATANH = np.array([2.0 / (2 * k + 1) for k in range(11, 0, -1)])
 
 
 def _log(x: np.ndarray) -> np.ndarray:
@@ -170,8 +172,13 @@ def _log(x: np.ndarray) -> np.ndarray:
     e = e - low
     s = (m - 1.0) / (m + 1.0)
     square = s * s
-    series = s * (square * _polynomial(_ATANH, square))
-    return e * _LN2_HIGH + (2.0 * s + (series + e * _LN2_LOW))
+    series = s * (square * _polynomial(ATANH, square))
+    return e * LN2_HIGH + (2.0 * s + (series + e * LN2_LOW))
+
+
+def cast(x: np.ndarray, dtype: DType) -> np.ndarray:
+    """x as another dtype."""
+    return x.astype(dtype.numpy)
 
 
 def sign(x: np.ndarray) -> np.ndarray:
@@ -183,6 +190,7 @@ class NumpyScalars:
     """NumPy's functions under the names that formulas use."""
 
     abs = staticmethod(np.abs)
+    cast = staticmethod(cast)
     copysign = staticmethod(np.copysign)
     cos = staticmethod(np.cos)
     erf = staticmethod(erf)

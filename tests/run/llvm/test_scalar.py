@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chainrule.dtypes import bool_, float32, float64, int32, int64, uint8
-from chainrule.errors import DtypeError
+from chainrule.errors import ChainruleError, DtypeError
 from chainrule.ops import REGISTRY, Elementwise
 from chainrule.ops.windows import Type
 from chainrule.run.llvm.engine import engine
@@ -15,10 +15,9 @@ from chainrule.run.llvm.text import Text
 from chainrule.run.llvm.value import kind_of
 
 WIDTHS = (16, 8, 1)
+FARTHEST = 2.0**49  # sin and cos are NaN from there on
 DTYPES = (float32, float64, int64, int32, uint8, bool_)
-PENDING = {"expm1", "log1p", "sin", "cos", "erf", "pow", "power", "remainder", "floor_divide",
-           "ndtri", "cast"}  # fmt: skip
-OPS = [op for op in REGISTRY.values() if isinstance(op, Elementwise) and op.name not in PENDING]
+OPS = [op for op in REGISTRY.values() if isinstance(op, Elementwise)]
 
 
 def in_memory(dtype):
@@ -107,15 +106,28 @@ def dtype(array):
     return next(d for d in DTYPES if d.numpy == array.dtype)
 
 
-def closely(y, expected, ulps):
-    if y.dtype.kind != "f" or not ulps:
-        np.testing.assert_array_equal(y, expected)
-        return
-    tiny = np.finfo(y.dtype).tiny
-    np.testing.assert_allclose(y, expected, rtol=ulps * np.finfo(y.dtype).eps, atol=2 * tiny)
+def closely(y, expected, rounded):
+    """Equal, or in functions that round within 4 ulp: two of ours, two of NumPy's."""
+    ends = np.finfo(y.dtype) if rounded and y.dtype.kind == "f" else None
+    rtol, atol = (4 * ends.eps, 2 * ends.tiny) if ends else (0, 0)
+    np.testing.assert_allclose(y, expected, rtol, atol)
 
 
-ROUNDED = {"exp": 4, "log": 4, "tanh": 4, "sigmoid": 4}  # ulps, NumPy's own among them
+ROUNDED = {"exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "pow", "power", "sigmoid"}
+
+
+def accepted(op, arrays, meta):
+    """The rows that the op's own check lets pass, such as those with a divisor other than 0."""
+
+    def passes(*row):
+        try:
+            op.check(*row, **meta)
+        except ChainruleError:
+            return False
+        return not (op.name in ("sin", "cos") and FARTHEST <= abs(row[0]) < np.inf)
+
+    keep = np.array([passes(*row) for row in zip(*arrays, strict=True)])
+    return [a[keep] for a in arrays]
 
 
 @pytest.mark.parametrize("kind", DTYPES, ids=lambda d: d.name)
@@ -123,8 +135,9 @@ ROUNDED = {"exp": 4, "log": 4, "tanh": 4, "sigmoid": 4}  # ulps, NumPy's own amo
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_an_op_is_what_the_reference_computes(op, kind):
     for arrays, meta in cases(op, kind):
+        arrays = accepted(op, arrays, meta)
         result = admitted(op, arrays, meta)
         if result is None:
             continue
         y = same_at_every_width(lambda s, *x, m=meta: op.scalar(s, *x, **m), arrays, result)
-        closely(y, op.reference(*arrays, **meta), ROUNDED.get(op.name, 0))
+        closely(y, op.reference(*arrays, **meta), op.name in ROUNDED)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from chainrule.dtypes import float32, float64
 from chainrule.run.llvm.value import Value, select
 
-__all__ = ["exp", "log", "tanh"]
+__all__ = ["exp", "expm1", "log", "log1p", "power", "tanh"]
 
 LOG2_E = 1.4426950408889634
 
@@ -39,30 +39,61 @@ FORMATS = {
 
 # ---------------------------------------------------------------- exp
 
-# eʳ = 1 + r p(r) for 0 ≤ r ≤ ln 2
+# eʳ = 1 + r p(r) for |r| ≤ ln 2 / 2
 _EXP = {
-    float32: (0.001948835, 0.0077921543, 0.04191507, 0.1666101, 0.50000584, 0.9999998),
+    float32: (0.0013814539, 0.008368745, 0.04166839, 0.16666521, 0.49999994, 1.0),
     float64: (
-        2.942593006062827e-09, 2.3279925539770756e-08, 2.7764653197513315e-07,
-        2.7541892657835823e-06, 2.480235511252038e-05, 0.00019841243805068988,
-        0.0013888889488538193, 0.00833333332416274, 0.04166666666755579,
-        0.16666666666661636, 0.5000000000000014, 1.0,
+        2.5000013368437574e-08, 2.7630305946746344e-07, 2.7557586818914805e-06,
+        2.480149295059493e-05, 0.00019841269505760175, 0.0013888888943758876,
+        0.008333333333494982, 0.04166666666652973, 0.1666666666666641, 0.5000000000000011, 1.0,
     ),
 }  # fmt: skip
-_EXP_ENDS = {float32: (-88.0, 89.0), float64: (-709.0, 710.0)}  # their results are 0 and ∞
+# eˣ is 0 below the first and infinite above the second.
+_EXP_ENDS = {float32: (-87.33654, 88.72284), float64: (-708.3964185322641, 709.782712893384)}
 
 
-def exp(x: Value) -> Value:
-    """eˣ = 2ⁿ eʳ with n = ⌊x log₂ e⌋, so that 2ⁿ overflows and vanishes where eˣ does."""
+def exp(x: Value, rest: Value | None = None) -> Value:
+    """eˣ = 2ⁿ eʳ with |r| ≤ ln 2 / 2; 2ⁿ is multiplied by adding n to the exponent's bits.
+
+    ``rest`` is a small number to be added to x, with more digits than x has.
+    """
     form = FORMATS[x.dtype]
     low, high = _EXP_ENDS[x.dtype]
-    x = x.at_most(high).at_least(low)
-    shift = form.whole + form.bias  # n + bias stands in the low bits of z
-    just_below_half = 0.5 - 2.0 ** -(form.mantissa + 2)  # n of x = 0 is 0, and exp 0 is 1
-    z = x.fma(LOG2_E, -just_below_half) + shift
-    n = z - shift
+    z = x.fma(LOG2_E, form.whole)
+    n = z - form.whole
     r = n.fma(-form.ln2[1], n.fma(-form.ln2[0], x))
-    return r.polynomial((*_EXP[x.dtype], 1.0)) * (z.bits() << form.mantissa).bits()
+    r = r if rest is None else r + rest
+    y = (r.polynomial((*_EXP[x.dtype], 1.0)).bits() + (z.bits() << form.mantissa)).bits()
+    y = select(x <= high, y, x * 2.0**form.bias)  # ∞, or NaN
+    return select(x < low, x.like(0.0), y)
+
+
+# eʳ = 1 + r + r² p(r) for |r| ≤ ln 2 / 2
+_EXPM1 = {
+    float32: (0.0013946606, 0.008366641, 0.04166628, 0.16666542, 0.5),
+    float64: (
+        2.092453004081281e-09, 2.5109147590776173e-08, 2.755724248050149e-07,
+        2.755724391103086e-06, 2.480158736088098e-05, 0.00019841269886401806,
+        0.0013888888888866674, 0.008333333333321532, 0.0416666666666667,
+        0.16666666666666677, 0.5,
+    ),
+}  # fmt: skip
+_EXPM1_ENDS = {float32: (-20.0, 89.0), float64: (-40.0, 710.0)}  # their results are -1 and ∞
+
+
+def expm1(x: Value) -> Value:
+    """eˣ - 1 = 2 (2ⁿ⁻¹ (eʳ - 1) + (2ⁿ⁻¹ - ½)) with |r| ≤ ln 2 / 2, where n = 0 leaves eʳ - 1."""
+    form = FORMATS[x.dtype]
+    low, high = _EXPM1_ENDS[x.dtype]
+    bounded = x.at_most(high).at_least(low)
+    shift = form.whole + form.bias - 1
+    z = bounded.fma(LOG2_E, shift)
+    n = z - shift
+    r = n.fma(-form.ln2[1], n.fma(-form.ln2[0], bounded))
+    small = (r * r).fma(r.polynomial(_EXPM1[x.dtype]), r)
+    half_power = (z.bits() << form.mantissa).bits()
+    half = half_power.fma(small, half_power - 0.5)
+    return (half + half).intrinsic("copysign", x)
 
 
 # ---------------------------------------------------------------- tanh
@@ -77,15 +108,11 @@ _TANH = {
         0.021869488531808604, -0.05396825396813372, 0.13333333333333167, -0.3333333333333333,
     ),
 }  # fmt: skip
-# eʳ = 1 + r p(r) for |r| ≤ ln 2 / 2
-_EXP_AROUND_0 = {
+# The polynomial of exp need not be as good there.
+_EXP_FOR_TANH = {
     float32: (0.00829002, 0.04189842, 0.16667645, 0.49999145, 0.9999997),
-    float64: (
-        2.499130773276359e-08, 2.763118103801648e-07, 2.7557627938283605e-06,
-        2.480149025092393e-05, 0.00019841269434356687, 0.0013888888946696593,
-        0.00833333333355143, 0.04166666666651664, 0.16666666666666213, 0.5000000000000012, 1.0,
-    ),
-}  # fmt: skip
+    float64: _EXP[float64],
+}
 _TANH_IS_1 = {float32: 9.1, float64: 20.0}
 
 
@@ -100,7 +127,7 @@ def tanh(x: Value) -> Value:
     shift = form.whole + form.bias
     z = a.fma(2 * LOG2_E, shift)
     half_r = (z - shift).fma(-form.ln2[0] / 2, a)  # exp is large where n ln 2 is rounded much
-    p = _EXP_AROUND_0[x.dtype]
+    p = _EXP_FOR_TANH[x.dtype]
     doubled = tuple(c * 2.0 ** (len(p) - k) for k, c in enumerate(p))
     one_more = half_r.polynomial((*doubled, 1.0)).fma((z.bits() << form.mantissa).bits(), 1.0)
     far = 1.0 - 2.0 / one_more
@@ -138,9 +165,14 @@ def _log_of_parts(n: Value, f: Value) -> Value:
     s = f / (2.0 + f)
     z = s * s
     y = f - s * (f - z * z.polynomial(_LOG64))
-    whole = n.like(int.from_bytes(b"\x43\x38" + bytes(6), "big"))  # the bits of form.whole
-    count = (n + whole).bits() - form.whole
+    count = _count(n)
     return count.fma(form.ln2[0], count.fma(form.ln2[1], y))
+
+
+def _count(n: Value) -> Value:
+    """i64, small, as float64: processors without AVX-512 have no instruction for that."""
+    whole = FORMATS[float64].whole
+    return (n + 0x4338000000000000).bits() - whole  # these are the bits of ``whole``
 
 
 def _where_log_exists(x: Value, y: Value) -> Value:
@@ -149,3 +181,85 @@ def _where_log_exists(x: Value, y: Value) -> Value:
     y = select(x < float("inf"), y, x)
     outside = select(x <= -least, x.like(float("nan")), x.like(float("-inf")))
     return select(x < least, outside, y)
+
+
+def log1p(x: Value) -> Value:
+    """ln(1 + x) = n ln 2 + ln(1 + f), 1 + f = (1 + x) / 2ⁿ, where f is rounded but once."""
+    form = FORMATS[x.dtype]
+    about = 1.0 + x
+    n = (about.bits() - SQRT_HALF[x.dtype]) >> form.mantissa
+    scale = ((form.bias + 2 - n) << form.mantissa).bits()  # 4 / 2ⁿ: 1 / 2ⁿ might be denormal
+    f = 0.25 * x.fma(scale, scale - 4.0)
+    return _where_log_exists(about, _log_of_parts(n, f)).intrinsic("copysign", x)
+
+
+# ---------------------------------------------------------------- powers
+
+_LN2_EXACT = (0.693147180559663, 2.8235290563031577e-13)  # its product with n is exact; the rest
+_THIRDS = (0.6666666666666666, 3.700743415417188e-17)  # 2/3 and its rest
+# 2 artanh s = 2s + s z (2/3 + z p(z)), z = s²
+_LOG_TAIL = (0.11988051639992342, 0.1167494586300189, 0.13336310423109712, 0.1538455707649907,
+             0.18181818866852145, 0.22222222217569634, 0.28571428571444946,
+             0.3999999999999998)  # fmt: skip
+
+
+def power(a: Value, b: Value) -> Value:
+    """aᵇ = exp(b ln a): float32 in float64, float64 with ln a to 65 bits.
+
+    As C's pow: 1 where b = 0 or a = 1, NaN for a < 0 and b no whole number.
+    """
+    size = a.intrinsic("fabs")
+    if a.dtype is float32:
+        wide = b.convert("fpext", float64) * log(size.convert("fpext", float64))
+        y = exp(wide).convert("fptrunc", float32)
+    else:
+        y = _power64(size, b)
+    whole = b.intrinsic("floor") == b
+    odd = whole & (2.0 * (0.5 * b).intrinsic("floor") != b)
+    y = select(size == 1.0, y.like(1.0), y)  # also to the power ∞
+    y = select(odd, y.intrinsic("copysign", a), y)
+    forbidden = (a < 0.0) & (a > float("-inf")) & (b != b.intrinsic("floor"))
+    y = select(forbidden, y.like(float("nan")), y)
+    y = select(b != b, b, y)
+    return select((b == 0.0) | (a == 1.0), y.like(1.0), y)
+
+
+def _power64(a: Value, b: Value) -> Value:
+    high, low = _log_in_two(a)
+    product = b * high
+    rest = b.fma(high, -product) + b * low
+    rest = select(product.intrinsic("fabs") < 1000.0, rest, rest.like(0.0))
+    return exp(product, rest)
+
+
+def _log_in_two(x: Value) -> tuple[Value, Value]:
+    """ln x as a number and its rest, x ≥ 0, float64.
+
+    T. J. Dekker, "A floating-point technique for extending the available precision", Numerische
+    Mathematik 18 (1971): what a sum or a product loses is computed and carried along.
+    """
+    bits = x.bits()
+    n = (bits - SQRT_HALF[float64]) >> 52
+    m = (bits - (n << 52)).bits()
+    n = _count(n)
+    f, d = m - 1.0, m + 1.0
+    s = f / d
+    s_low = s.fma(-(m - (d - 1.0)), (-s).fma(d, f)) / d
+    z = s * s
+    z_low = s.fma(s, -z) + 2.0 * s * s_low
+
+    tail = z * z.polynomial(_LOG_TAIL)
+    third = tail + _THIRDS[0]
+    third_low = (_THIRDS[0] - third) + tail + _THIRDS[1]
+    u = z * third
+    u_low = z.fma(third, -u) + z * third_low + z_low * third
+    v = s * u
+    v_low = s.fma(u, -v) + s * u_low + s_low * u
+
+    whole = n * _LN2_EXACT[0]
+    first = whole + 2.0 * s
+    second = first + v
+    low = ((whole - first) + 2.0 * s) + ((first - second) + v)
+    low = low + n.fma(_LN2_EXACT[1], 2.0 * s_low + v_low)
+    total = second + low
+    return _where_log_exists(x, total), (second - total) + low

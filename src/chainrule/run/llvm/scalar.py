@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
-from chainrule.dtypes import DType, bool_, float64, int32, int64, uint8
-from chainrule.run.llvm import exponential
+from chainrule.dtypes import DType, bool_, float32, float64, int32, int64, uint8
+from chainrule.run.llvm import division, exponential, normal, trigonometric
 from chainrule.run.llvm.text import Text
 from chainrule.run.llvm.value import Number, Value, constant, literal, select
+
+MOST_FACTORS = 64  # in float64, of a power of a float32: beyond, exp and log are as short
 
 __all__ = ["Scalars", "Value", "literal"]
 
@@ -20,8 +22,14 @@ class Scalars:
     def __init__(self, text: Text, width: int) -> None:
         self.text, self.width = text, width
 
+    cos = staticmethod(trigonometric.cos)
+    erf = staticmethod(normal.erf)
     exp = staticmethod(exponential.exp)
+    expm1 = staticmethod(exponential.expm1)
     log = staticmethod(exponential.log)
+    log1p = staticmethod(exponential.log1p)
+    ndtri = staticmethod(normal.ndtri)
+    sin = staticmethod(trigonometric.sin)
     tanh = staticmethod(exponential.tanh)
 
     def constant(self, number: Number, dtype: DType) -> Value:
@@ -82,6 +90,34 @@ class Scalars:
         if x.dtype.is_floating_point:
             return self.abs(x) < float("inf")
         return self.constant(True, bool_)
+
+    # ------------------------------------------------------------ quotients and powers
+
+    def floor_divide(self, a: Value | Number, b: Value | Number) -> Value:
+        """⌊a / b⌋"""
+        a, b = _two(a, b)
+        return division.floor_divide(a, b)
+
+    def remainder(self, a: Value | Number, b: Value | Number) -> Value:
+        """a - b ⌊a / b⌋"""
+        a, b = _two(a, b)
+        return division.remainder(a, b)
+
+    def power(self, a: Value, b: Value | Number) -> Value:
+        """aᵇ; whole numbers to a broken power are computed in float64, as NumPy does."""
+        dtype = a.dtype
+        if isinstance(b, Value) and b.number is not None:
+            b = b.number
+        if dtype.is_floating_point:
+            return _fixed_power(a, b) if not isinstance(b, Value) else exponential.power(a, b)
+        if isinstance(b, float):
+            return self.cast(self.power(self.cast(a, float64), b), dtype)
+        if dtype is bool_:  # 0 or 1 to the power 0 or 1
+            b = self.cast(b, uint8) if isinstance(b, Value) else int(b)
+            return self.cast(self.power(self.cast(a, uint8), b), bool_)
+        if isinstance(b, Value):
+            return division.whole_power(a, b)
+        return division.fixed_power(a, b)
 
     # ------------------------------------------------------------ logic
 
@@ -146,3 +182,17 @@ def _truncated(x: Value, dtype: DType) -> Value:
     end = 2.0 ** (8 * dtype.itemsize - 1)
     inside = select(x < end, x, x.like(-end)).at_least(-end)
     return inside.convert("fptosi", dtype)
+
+
+def _fixed_power(x: Value, n: Number) -> Value:
+    """xⁿ for floats and a number n: the usual ones are short."""
+    if n == 0.5:
+        return x.intrinsic("sqrt")
+    if n in (0, 1, 2, 3):
+        return division.fixed_power(x, int(n))
+    if n == -1:
+        return 1.0 / x
+    if x.dtype is float32 and n == int(n) and abs(n) <= MOST_FACTORS:
+        y = division.fixed_power(x.convert("fpext", float64), abs(int(n)))
+        return (y if n > 0 else 1.0 / y).convert("fptrunc", float32)
+    return exponential.power(x, x.like(n))

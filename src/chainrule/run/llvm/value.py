@@ -21,6 +21,8 @@ entry:
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+
 import numpy as np
 
 from chainrule.dtypes import DType, bool_, float32, float64, int32, int64, uint8
@@ -212,7 +214,7 @@ class Value:
         limit = self.like(bound)
         return select(limit > self, limit, self)
 
-    def polynomial(self, coefficients: tuple[float, ...]) -> Value:
+    def polynomial(self, coefficients: Sequence[float]) -> Value:
         """Horner's rule with fused multiply-adds, the highest power first."""
         y = self.fma(coefficients[0], coefficients[1])
         for coefficient in coefficients[2:]:

@@ -1,0 +1,60 @@
+"""sin and cos as vector instructions."""
+
+from __future__ import annotations
+
+from chainrule.dtypes import float32, float64, int32
+from chainrule.run.llvm.value import Value, select
+
+__all__ = ["cos", "sin"]
+
+_TWO_OVER_PI = 0.6366197723675814
+_HALF_PI = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33)  # their sum
+_WHOLE = 1.5 * 2.0**52  # x + _WHOLE - _WHOLE is x rounded to a whole number
+_FARTHEST = 2.0**49
+
+# sin r = r + r z p(z), cos r = 1 - z / 2 + z² q(z), z = r², |r| ≤ π/4: minimax, by Remez' exchange
+_SIN = {
+    float32: (-0.00019517264, 0.008332178, -0.16666655),
+    float64: (
+        -7.57875658467971e-13, 1.605836781299661e-10, -2.5052104920941292e-08,
+        2.755731921422677e-06, -0.0001984126984125514, 0.008333333333333323, -0.16666666666666666,
+    ),
+}  # fmt: skip
+_COS = {
+    float32: (2.443848e-05, -0.0013887368, 0.041666646),
+    float64: (
+        -1.1359745534067854e-11, 2.0875725342484897e-09, -2.755731436925691e-07,
+        2.4801587289548524e-05, -0.0013888888888874246, 0.0416666666666666,
+    ),
+}  # fmt: skip
+
+
+def sin(x: Value) -> Value:
+    """sin x from r = x - n π/2: ± sin r or ± cos r, by the two low bits of n."""
+    return _quarters(x, 0)
+
+
+def cos(x: Value) -> Value:
+    """cos x = sin(x + π/2): one quarter farther."""
+    return _quarters(x, 1)
+
+
+def _quarters(x: Value, ahead: int) -> Value:
+    """sin(x + ahead π/2)."""
+    wide = x.convert("fpext", float64) if x.dtype is float32 else x
+    z = wide.fma(_TWO_OVER_PI, _WHOLE)
+    n = z - _WHOLE
+    # The first product is exact and so is its difference from x; the others correct it.
+    r = n.fma(-_HALF_PI[1], n.fma(-_HALF_PI[0], wide))
+    quarter = z.bits() + ahead
+    if x.dtype is float32:
+        r, quarter = r.convert("fptrunc", float32), quarter.convert("trunc", int32)
+    else:
+        r = n.fma(-_HALF_PI[2], r)
+    square = r * r
+    sine = (r * square).fma(square.polynomial(_SIN[x.dtype]), r)
+    cosine = (square * square).fma(square.polynomial(_COS[x.dtype]), square.fma(-0.5, 1.0))
+    y = select((quarter & 1) == 0, sine, cosine)
+    places = 8 * x.dtype.itemsize - 2
+    y = (y.bits() ^ ((quarter & 2) << places)).bits()
+    return select(x.intrinsic("fabs") < _FARTHEST, y, x.like(float("nan")))
