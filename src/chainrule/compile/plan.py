@@ -175,6 +175,13 @@ class Ref:
         )
         return replace(self, bounds=self.bounds + bounds)
 
+    def broadcast(self, shape: Sizes) -> Ref:
+        """A number beside arrays of that shape; a ref of that shape as it is."""
+        if self.shape == shape:
+            return self
+        assert not self.shape, f"{self.shape} beside {shape}"
+        return self.over(shape, [], [])
+
     def sliced(self, axes: Sizes, sizes: Sizes, steps: Sizes, starts: Sequence[int | Value]) -> Ref:
         """[start : … : step] along axes; a start may be a run-time number."""
         shape, shifts = list(self.shape), [0] * len(self.shape)

@@ -12,6 +12,7 @@ from math import prod
 
 from chainrule.compile.plan import (
     Bound,
+    Constant,
     Contract,
     Index,
     Instruction,
@@ -98,20 +99,25 @@ def _merged(kernel: Kernel, at: int) -> Kernel:
         return replace(ref, shape=shape, strides=joined(ref.strides), bounds=bounds)
 
     axes = (*kernel.axes[: at - 1], outer * inner, *kernel.axes[at + 1 :])
-    place = [axis - (axis >= at) for axis in range(len(kernel.axes))]
+    place: list[int | None] = [axis - (axis >= at) for axis in range(len(kernel.axes))]
+    if 1 in (outer, inner):
+        place[at if inner == 1 else at - 1] = None
     return _rebuilt(kernel, axes, merge, place)
 
 
 def _mapped(kernel: Kernel, change: Callable[[Ref], Ref], order: Sequence[int]) -> Kernel:
     axes = tuple(kernel.axes[axis] for axis in order)
-    place = [list(order).index(axis) for axis in range(len(order))]
+    place: list[int | None] = [list(order).index(axis) for axis in range(len(order))]
     return _rebuilt(kernel, axes, change, place)
 
 
 def _rebuilt(
-    kernel: Kernel, axes: tuple[int, ...], change: Callable[[Ref], Ref], place: Sequence[int]
+    kernel: Kernel,
+    axes: tuple[int, ...],
+    change: Callable[[Ref], Ref],
+    place: Sequence[int | None],
 ) -> Kernel:
-    """The kernel with each ref changed; ``place``: where each old axis is now."""
+    """The kernel with each ref changed; ``place``: where each old axis is now, if it moves."""
 
     def body(old: Sequence[Instruction]) -> list[Instruction]:
         new: list[Instruction] = []
@@ -119,7 +125,8 @@ def _rebuilt(
             if isinstance(item, (Read, Pick)):
                 item = replace(item, ref=change(item.ref))
             elif isinstance(item, Index) and item.axis < len(place):
-                item = replace(item, axis=place[item.axis])
+                axis = place[item.axis]
+                item = Constant(item.dtype, 0) if axis is None else replace(item, axis=axis)
             elif isinstance(item, Index):
                 item = replace(item, axis=item.axis - len(place) + len(axes))
             new.append(item)

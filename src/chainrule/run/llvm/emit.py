@@ -110,7 +110,7 @@ def _width(kernel: Kernel, body: Sequence[Instruction]) -> int:
 
 def _write_map(writer: Writer, kernel: Kernel) -> int:
     width = _width(kernel, kernel.body)
-    scatters = any(write.add for write in kernel.writes)  # places may meet: one after the other
+    scatters = any(write.picks for write in kernel.writes)  # places may meet: one by one
 
     def inside(at: Lanes) -> None:
         writer.writes(kernel.writes, writer.body(kernel.body, at), at)

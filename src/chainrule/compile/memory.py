@@ -1,0 +1,103 @@
+"""Stages and memory: what may run side by side, and where temporaries lie.
+
+before: kernels in order, temporaries without a place
+after:  each kernel has a stage; those of one stage do not depend on each other; temporaries that
+        are not alive in the same stage share bytes of one arena
+"""
+
+from __future__ import annotations
+
+from chainrule.compile.plan import Host, Kernel, Plan, Read, Value
+
+__all__ = ["ALIGNMENT", "arena", "stages", "unsafe_updates"]
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+
+
+def stages(kernels: list[Kernel | Host], updates: dict[Value, Value]) -> list[int]:
+    """The stage of each kernel: after the writers of what it reads, and the readers of what it
+    writes.
+
+    ``updates``: outputs that may lie in an input's memory, so that the input's readers come first.
+    """
+    written: dict[Value, int] = {}  # the stage after which the value is there
+    read: dict[Value, int] = {}
+    found: list[int] = []
+    least = 0  # nothing stands beside a Host kernel
+    for kernel in kernels:
+        stage = least
+        for value in kernel.reads():
+            stage = max(stage, written.get(value, -1) + 1)
+        for value in kernel.written():
+            old = updates.get(value)
+            stage = max(stage, written.get(value, -1) + 1, read.get(value, -1) + 1)
+            if old is not None and old not in kernel.reads():
+                stage = max(stage, read.get(old, -1) + 1)
+            elif old is not None:
+                others = read.get(old, -1)
+                stage = max(stage, others + 1)
+        if isinstance(kernel, Host):
+            stage = max([stage, *(s + 1 for s in found)])
+            least = stage + 1
+        for value in kernel.reads():
+            read[value] = max(read.get(value, -1), stage)
+        for value in kernel.written():
+            written[value] = max(written.get(value, -1), stage)
+        found.append(stage)
+    return found
+
+
+def unsafe_updates(kernels: list[Kernel | Host], updates: dict[Value, Value]) -> set[Value]:
+    """Outputs that must not lie where the input does which they update.
+
+    Safe: one kernel writes it, each element where it alone has read the old one, and no later
+    kernel reads the old value.
+    """
+    unsafe = set()
+    for new, old in updates.items():
+        writers = [k for k, kernel in enumerate(kernels) if new in kernel.written()]
+        readers = [k for k, kernel in enumerate(kernels) if old in kernel.reads()]
+        if len(writers) != 1 or any(k > writers[0] for k in readers):
+            unsafe.add(new)
+            continue
+        kernel = kernels[writers[0]]
+        if writers[0] in readers and not _same_places(kernel, new, old):
+            unsafe.add(new)
+    return unsafe
+
+
+def _same_places(kernel: Kernel | Host, new: Value, old: Value) -> bool:
+    """Whether each element of ``old`` is read where that of ``new`` is written, and only there."""
+    if isinstance(kernel, Host):
+        return False
+    (write,) = [write for write in kernel.writes if write.ref.value is new]
+    if write.picks:
+        return False
+    plain = [item.ref for item in kernel.body if isinstance(item, Read) and item.ref.value is old]
+    if len(plain) != sum(ref.value is old for ref in kernel.refs()):
+        return False
+    return all(
+        ref.strides == write.ref.strides and ref.offset == write.ref.offset and not ref.bounds
+        for ref in plain
+    )
+
+
+def arena(plan: Plan, stage: list[int]) -> None:
+    """Give each temporary its place: first fit, the largest first."""
+    alive: dict[Value, tuple[int, int]] = {}
+    for kernel, when in zip(plan.kernels, stage, strict=True):
+        for value in kernel.reads() | kernel.written():
+            if value.role == "temp":
+                first, last = alive.get(value, (when, when))
+                alive[value] = (min(first, when), max(last, when))
+    placed: list[tuple[int, int, int, int]] = []  # offset, end, first stage, last stage
+    for value in sorted(alive, key=lambda v: -v.nbytes):
+        first, last = alive[value]
+        size = -(-max(value.nbytes, 1) // ALIGNMENT) * ALIGNMENT
+        at = 0
+        for offset, end, begun, done in sorted(placed):
+            if begun <= last and first <= done and at < end and offset < at + size:
+                at = end
+        value.place = at
+        placed.append((at, at + size, first, last))
+        plan.arena = max(plan.arena, at + size)
