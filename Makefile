@@ -9,8 +9,8 @@ interrupted := || test $$? -eq 130
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test check parity docs readme readme-check clean
-.PHONY: setup-base setup-dev setup-docs setup-parity
+.PHONY: help train test check parity bench docs readme readme-check clean
+.PHONY: setup-base setup-dev setup-docs setup-parity setup-bench
 unexport PYTHONHOME PYTHONPATH
 
 help:  ## show this list
@@ -33,6 +33,9 @@ check: setup-dev  ## check format, lint and types
 parity: setup-parity  ## compare with PyTorch 2.13 (a large download, once)
 	@$(bin)/python -m pytest -m parity $(ARGS)
 
+bench: setup-bench  ## run side by side with PyTorch, JAX and TensorFlow, for half an hour
+	@$(quietly) $(bin)/chainrule bench $(or $(ARGS),--growth --write benchmarks) $(interrupted)
+
 docs: setup-docs  ## build the documentation; a warning is an error
 	@$(bin)/python -m sphinx -E -W --keep-going -q -d build/doctrees docs build/docs
 	@echo 'the documentation is in build/docs/index.html'
@@ -47,6 +50,6 @@ clean:  ## remove .venv, caches and what was built (runs/ stays)
 	@rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
 	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
-setup-base setup-dev setup-docs setup-parity:
+setup-base setup-dev setup-docs setup-parity setup-bench:
 	@$(quietly) python=$$(sh scripts/find-python "$(PYTHON)") && \
 	    "$$python" -S scripts/setup.py $(@:setup-%=%) $(interrupted)

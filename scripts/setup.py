@@ -1,6 +1,6 @@
 """Make .venv, the folder of libraries that the Makefile's targets run in.
 
-    python scripts/setup.py base|dev|docs|parity
+    python scripts/setup.py base|dev|docs|parity|bench
 
 One line for each stage, one sentence if something is missing; what pip says goes to
 .venv/setup.log. Nothing is done a second time: a stamp in .venv holds what it was made from.
@@ -37,6 +37,7 @@ GROUPS = {  # each group holds the ones before it: what to install, and how to c
     "dev": (".[dev]", "Chainrule and the tools that test it"),
     "docs": (".[dev,docs]", "Chainrule and the tools that test and document it"),
     "parity": (".[dev,docs,parity]", "Chainrule, its tools and PyTorch to compare with"),
+    "bench": (".[dev,docs,parity,bench]", "Chainrule, its tools, PyTorch, JAX and TensorFlow"),
 }
 
 

@@ -73,7 +73,8 @@ MAY_IMPORT = {
 # What the handle of tensor.py is made of obeys tensor's rule.
 for part in TENSOR[len(MATHEMATICS) :]:
     MAY_IMPORT.setdefault(part, TENSOR)
-AT_THE_TOP = {"studio", "cli", "__main__"}  # may import everything, and nothing imports them
+# These may import everything, and nothing else imports them.
+AT_THE_TOP = {"studio", "cli", "bench", "__main__"}
 
 ONLY_IN = {"llvmlite": "run/llvm", "cupy": "run/cuda"}
 LAZY = {"run"}  # backends may be loaded when they are asked for

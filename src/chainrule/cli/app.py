@@ -32,6 +32,7 @@ VERBS = (
     "draw",
     "summary",
     "cost",
+    "bench",
     "plot",
     "gradcheck",
     "run",

@@ -1,0 +1,315 @@
+"""A race: contestants in processes of their own, which run in turn, a burst each, round by round.
+
+So a slow moment of a shared machine hits all of them, and the medians stay comparable.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from chainrule.bench.networks import NETWORKS
+from chainrule.bench.worker import CONTESTANTS
+
+__all__ = [
+    "GROWTH",
+    "LABELS",
+    "LIBRARIES",
+    "OURS",
+    "Plan",
+    "compare",
+    "contestants_of",
+    "race",
+    "spread",
+]
+
+LABELS = {
+    "plain": "Chainrule, plain loop",
+    "compiled": "Chainrule, compiled",
+    "pytorch": "PyTorch eager",
+    "channels-last": "PyTorch channels_last",
+    "torch-compile": "PyTorch compile",
+    "jax": "JAX jit",
+    "tensorflow": "TensorFlow graph",
+}
+# contestant: (the library's module, what pip installs)
+LIBRARIES = {
+    "plain": ("chainrule", "chainrule"),
+    "compiled": ("chainrule", "chainrule"),
+    "pytorch": ("torch", "torch==2.13.0"),
+    "channels-last": ("torch", "torch==2.13.0"),
+    "torch-compile": ("torch", "torch==2.13.0"),
+    "jax": ("jax", "jax"),
+    "tensorflow": ("tensorflow", "tensorflow-cpu"),
+}
+OURS = tuple(name for name, (module, _) in LIBRARIES.items() if module == "chainrule")
+FOLDER = Path(__file__).parents[1]
+# The package chainrule without its __init__: a peer's process must not carry our memory.
+START = f"""
+import sys, types
+package = types.ModuleType("chainrule")
+package.__path__ = [{str(FOLDER)!r}]
+sys.modules["chainrule"] = package
+from chainrule.bench.worker import main
+main()
+"""
+CLOSE, CLOSE_AT_20 = 1e-4, 1e-2  # relative differences of losses: first 5 steps, up to 20
+
+Tell = Callable[[str], None]
+
+
+class LeftOutError(Exception):
+    """A contestant can't take part; the message says why."""
+
+
+@dataclass
+class Plan:
+    """What a race does; ``seconds`` is each contestant's whole time for bursts."""
+
+    network: str
+    contestants: Sequence[str]
+    threads: int = 2
+    rounds: int = 5
+    seconds: float = 10.0
+    training: bool = True
+    inference: bool = True
+    cold: bool = True  # a process before it, with empty caches
+    scale: Mapping[str, int] = field(default_factory=dict)
+
+
+# What grows, and by which factors; the first of each network's races is ×1.
+GROWTH = {
+    "mlp": [{what: by} for what in ("batch", "width", "depth") for by in (2, 4, 8)],
+    "lenet": [{what: by} for what in ("batch", "width", "depth") for by in (2, 4, 8)],
+    "resnet18": [{"batch": 2}],
+}
+
+
+def contestants_of(network: str, chosen: Sequence[str] = tuple(CONTESTANTS)) -> list[str]:
+    """Those that make sense: channels_last needs channels, TensorFlow is there for AlexNet."""
+    channels = len(NETWORKS[network]().input_shape) > 1
+    fits = {"channels-last": channels, "tensorflow": network == "alexnet"}
+    return [name for name in CONTESTANTS if name in chosen and fits.get(name, True)]
+
+
+class Process:
+    """A worker, spoken to from here."""
+
+    def __init__(self, plan: Plan, contestant: str, caches: Path, log: IO[bytes]) -> None:
+        own = contestant in OURS
+        how = ["-m", "chainrule.bench.worker"] if own else ["-c", START]
+        self.log = log
+        self.child = subprocess.Popen(
+            [sys.executable, *how],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=os.environ | _environment(caches, plan.threads),
+        )
+
+    def ask(self, order: str, **settings: Any) -> dict[str, Any]:
+        """One order, one answer; raises LeftOutError where the worker failed."""
+        assert self.child.stdin and self.child.stdout
+        try:
+            self.child.stdin.write(json.dumps({"order": order, **settings}) + "\n")
+            self.child.stdin.flush()
+            line = self.child.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise LeftOutError(f"its process ended: {_last_line(self.log)}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise LeftOutError(answer["error"])
+        return answer
+
+    def end(self) -> None:
+        """Let the worker go; it leaves nothing behind."""
+        assert self.child.stdin and self.child.stdout
+        with suppress(BrokenPipeError):
+            self.child.stdin.close()
+        try:
+            self.child.wait(20)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+        self.child.stdout.close()
+
+
+def _environment(caches: Path, threads: int) -> dict[str, str]:
+    """Threads, and caches that are nobody else's."""
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": str(threads),
+        "CHAINRULE_CACHE": str(caches / "chainrule"),
+        "TORCHINDUCTOR_CACHE_DIR": str(caches / "torch"),
+        "JAX_COMPILATION_CACHE_DIR": str(caches / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "JAX_PLATFORMS": "cpu",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
+
+
+def _last_line(log: IO[bytes]) -> str:
+    log.seek(0)
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "without a word"
+
+
+# ---------------------------------------------------------------- one race
+
+
+def race(plan: Plan, tell: Tell = lambda what: None) -> dict[str, Any]:
+    """Run it; the figures of every contestant, or why it was left out."""
+    results: dict[str, Any] = {}
+    network = NETWORKS[plan.network](**plan.scale)
+    with tempfile.TemporaryDirectory() as name, ExitStack() as processes:
+        running: dict[str, Process] = {}
+        for contestant in plan.contestants:
+            results[contestant] = {}
+            try:
+                process = _start(plan, contestant, Path(name), results[contestant], tell)
+                running[contestant] = processes.enter_context(process)
+            except LeftOutError as reason:
+                results[contestant] = {"left_out": str(reason)}
+        if plan.training:
+            _rounds(plan, running, results, "train", 0.6 if plan.inference else 1.0, tell)
+            for contestant, process in running.items():
+                results[contestant]["bytes"] = process.ask("memory")["bytes"]
+        if plan.inference:
+            for batch in dict.fromkeys((1, network.batch)):
+                _infer(plan, running, results, batch, tell)
+    compare(results)
+    return {
+        "network": plan.network,
+        "batch": network.batch,
+        "scale": dict(plan.scale),
+        "flops": network.flops(network.batch, training=True),
+        "contestants": results,
+    }
+
+
+@contextmanager
+def _start(
+    plan: Plan, contestant: str, folder: Path, result: dict[str, Any], tell: Tell
+) -> Iterator[Process]:
+    """A process that has taken its first steps; before it, one that does so with empty caches."""
+    module, package = LIBRARIES[contestant]
+    if find_spec(module) is None:
+        raise LeftOutError(f"not installed: pip install {package}")
+    if plan.cold:
+        tell(f"{LABELS[contestant]}: first step, cold")
+        with _process(plan, contestant, folder / contestant) as process:
+            result["first_cold"] = process.ask("first")["seconds"]
+    tell(f"{LABELS[contestant]}: first steps")
+    with _process(plan, contestant, folder / contestant) as process:
+        first = process.ask("first")
+        if plan.cold:
+            result["first_warm"] = first["seconds"]
+        found = process.ask("losses", seconds=6 * plan.seconds)
+        result["losses"] = [first["loss"], *found["losses"]]
+        yield process
+
+
+@contextmanager
+def _process(plan: Plan, contestant: str, caches: Path) -> Iterator[Process]:
+    """A worker that has built its network."""
+    caches.mkdir(exist_ok=True)
+    with tempfile.TemporaryFile() as log:
+        process = Process(plan, contestant, caches, log)
+        try:
+            settings = {"network": plan.network, "scale": dict(plan.scale), "threads": plan.threads}
+            process.ask("build", contestant=contestant, **settings)
+            yield process
+        finally:
+            process.end()
+
+
+def _infer(
+    plan: Plan, running: dict[str, Process], results: dict[str, Any], batch: int, tell: Tell
+) -> None:
+    """Inference at one size of batch."""
+    for contestant in list(running):
+        try:
+            running[contestant].ask("inference", batch=batch)
+        except LeftOutError as reason:
+            results[contestant]["no_inference"] = str(reason)
+            del running[contestant]
+    share = 0.2 if plan.training else 0.5
+    _rounds(plan, running, results, f"inference {batch}", share, tell)
+
+
+def _rounds(
+    plan: Plan,
+    running: dict[str, Process],
+    results: dict[str, Any],
+    what: str,
+    share: float,
+    tell: Tell,
+) -> None:
+    """A, B, C, A, B, C …; a round begins with another contestant each time."""
+    seconds = share * plan.seconds / plan.rounds
+    times: dict[str, list[float]] = {name: [] for name in running}
+    idle, waited = dict.fromkeys(running, 0.0), dict.fromkeys(running, 0.0)
+    since: dict[str, float] = {}
+    for number in range(plan.rounds):
+        for contestant in _turned(list(running), number):
+            tell(f"{LABELS[contestant]}: {what}, round {number + 1} of {plan.rounds}")
+            begin = time.perf_counter()
+            answer = running[contestant].ask("burst", what=what, seconds=seconds)
+            times[contestant] += answer["times"]
+            if contestant in since:
+                idle[contestant] += answer["idle"]
+                waited[contestant] += begin - since[contestant]
+            since[contestant] = time.perf_counter()
+    for contestant in running:
+        results[contestant][what] = spread(times[contestant])
+        if waited[contestant]:
+            results[contestant][what]["idle"] = idle[contestant] / waited[contestant]
+
+
+def _turned(names: list[str], by: int) -> list[str]:
+    start = by % len(names) if names else 0
+    return names[start:] + names[:start]
+
+
+def spread(times: Sequence[float]) -> dict[str, float]:
+    """Median and quartiles in seconds, and of how many groups of calls."""
+    low, median, high = np.quantile(times, (0.25, 0.5, 0.75)).tolist()
+    return {"median": median, "low": low, "high": high, "groups": len(times)}
+
+
+def compare(results: dict[str, Any]) -> None:
+    """Add to each contestant how far its losses are from PyTorch's, or from the first other's.
+
+    ``differs`` is a sentence where it is too far: the numbers beside it mean little then.
+    """
+    having = {name: found["losses"] for name, found in results.items() if "losses" in found}
+    peers = [name for name in having if name not in OURS]
+    against = "pytorch" if "pytorch" in peers else (peers or list(having) or [""])[0]
+    for name, losses in having.items():
+        result = results[name]
+        result["compared_with"] = against
+        if name == against:
+            continue
+        pairs = zip(losses, having[against], strict=False)
+        apart = [abs(a - b) / abs(b) if a != b else 0.0 for a, b in pairs]
+        result["loss_difference"] = max(apart[:5]), max(apart)
+        for step, value in enumerate(apart):
+            if not value <= (CLOSE if step < 5 else CLOSE_AT_20):  # NaN is too far
+                result["differs"] = f"loss of step {step + 1} differs by {value:.0e}"
+                break
