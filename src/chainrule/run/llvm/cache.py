@@ -23,7 +23,6 @@ from pathlib import Path
 
 import llvmlite
 
-from chainrule import compile as compile_room
 from chainrule.errors import DataError, UsageError, message
 from chainrule.files import write_atomically
 
@@ -34,7 +33,8 @@ _NAME = re.compile(r"(?P<kind>[a-z]+)-(?P<key>[0-9a-f]{32})")
 _DAY = 86_400  # seconds
 _LIMIT = 512  # MB
 _CLEANED = ".cleaned"  # a file that was touched when old entries were last removed
-_SOURCES = [Path(compile_room.__file__).parent, Path(__file__).parent]
+_HERE = Path(__file__).parent
+_SOURCES = [_HERE.parents[1] / "compile", _HERE]
 
 
 @dataclass(frozen=True)
