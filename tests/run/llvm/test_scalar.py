@@ -1,13 +1,17 @@
 """Every elementwise formula as machine code, against the NumPy reference, at three widths."""
 
 import ctypes
+import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special as special_functions
 
 from chainrule.dtypes import bool_, float32, float64, int32, int64, uint8
 from chainrule.errors import ChainruleError, DtypeError
-from chainrule.ops import REGISTRY, Elementwise
+from chainrule.ops import REGISTRY, Elementwise, scalars
 from chainrule.ops.windows import Type
 from chainrule.run.llvm.engine import engine
 from chainrule.run.llvm.scalar import Scalars, Value
@@ -141,3 +145,278 @@ def test_an_op_is_what_the_reference_computes(op, kind):
             continue
         y = same_at_every_width(lambda s, *x, m=meta: op.scalar(s, *x, **m), arrays, result)
         closely(y, op.reference(*arrays, **meta), op.name in ROUNDED)
+
+
+# ---------------------------------------------------------------- how exact functions are
+
+F32 = {  # measured over all 2³² float32, rounded up
+    "exp": (np.exp, 0.9),
+    "expm1": (np.expm1, 1.6),
+    "log": (np.log, 1.0),
+    "log1p": (np.log1p, 1.5),
+    "tanh": (np.tanh, 1.9),
+    "erf": (special_functions.erf, 1.1),
+    "sin": (np.sin, 1.6),
+    "cos": (np.cos, 1.6),
+}
+F64 = {name: (None if name == "erf" else exact, 2.0) for name, (exact, _) in F32.items()}
+
+
+def ulps(y, exact):
+    """The largest error in units of the last place; what is denormal may be 0."""
+    ends = np.finfo(y.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = exact.astype(y.dtype)
+        unit = np.spacing(np.maximum(np.abs(rounded), ends.tiny)).astype(exact.dtype)
+        error = np.abs(y.astype(exact.dtype) - exact) / unit
+    alike = (y == rounded) | (np.isnan(y) & np.isnan(rounded))
+    vanished = (np.abs(exact) < ends.tiny) & (y == 0)
+    unknown = np.where(alike | vanished, 0.0, np.inf)  # where the difference is no number
+    return float(np.max(np.where(np.isfinite(error) & ~vanished, error, unknown)))
+
+
+def bit_patterns(kind, count):
+    """Floats of all magnitudes, NaN and infinities among them, and the special ones."""
+    word = {np.float32: np.uint32, np.float64: np.uint64}[kind]
+    x = np.random.default_rng(0).integers(0, np.iinfo(word).max, count, word).view(kind)
+    x = np.concatenate([x, special(float32 if kind is np.float32 else float64)])
+    return np.where(np.abs(x) < np.finfo(kind).tiny, np.copysign(kind(0), x), x)
+
+
+def near_0(kind, count):
+    """Where functions are interesting."""
+    rng = np.random.default_rng(1)
+    return np.concatenate([rng.uniform(-r, r, count) for r in (1, 3, 20, 100)]).astype(kind)
+
+
+@pytest.mark.parametrize("name", F32)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_float32_functions_are_as_exact_as_they_say(name):
+    exact, bound = F32[name]
+    x = np.concatenate([bit_patterns(np.float32, 1_000_000), near_0(np.float32, 100_000)])
+    if name in ("sin", "cos"):
+        x = x[~(np.abs(x) >= FARTHEST) | np.isinf(x)]
+    y = compute(lambda s, x: getattr(s, name)(x), [x], float32)
+    assert ulps(y, exact(x.astype(np.float64))) <= bound
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 60, reason="there is no longer long double")
+@pytest.mark.parametrize("name", F64)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_float64_functions_are_within_2_ulp(name):
+    exact, bound = F64[name]
+    x = np.concatenate([bit_patterns(np.float64, 20_000), near_0(np.float64, 20_000)])
+    if name in ("sin", "cos"):
+        x = x[~(np.abs(x) >= FARTHEST) | np.isinf(x)]
+    y = compute(lambda s, x: getattr(s, name)(x), [x], float64)
+    if exact is None:  # erf of C errs by less than 1 ulp
+        assert ulps(y, np.array([math.erf(v) for v in x])) <= bound + 1
+    else:
+        assert ulps(y, exact(x.astype(np.longdouble))) <= bound
+
+
+@pytest.mark.parametrize("name", F32)
+def test_functions_keep_the_sign_of_zero(name):
+    zeros = np.array([0.0, -0.0], np.float32)
+    y = compute(lambda s, x: getattr(s, name)(x), [zeros], float32)
+    if name in ("exp", "cos", "log"):
+        assert y.tolist() == [1.0, 1.0] if name != "log" else [-np.inf, -np.inf]
+    else:
+        assert np.signbit(y).tolist() == [False, True]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_sigmoid_as_its_formula_is_written():
+    x = np.concatenate([bit_patterns(np.float32, 200_000), near_0(np.float32, 100_000)])
+    y = compute(REGISTRY["sigmoid"].scalar, [x], float32)
+    assert ulps(y, special_functions.expit(x.astype(np.float64))) <= 2.2  # 1 + e rounds as well
+
+
+@pytest.mark.parametrize("name", ["sin", "cos"])
+def test_far_angles_are_nan(name):
+    x = np.array([FARTHEST, -1e30, 1.5e15])
+    assert np.isnan(compute(lambda s, x: getattr(s, name)(x), [x], float64)).all()
+
+
+@pytest.mark.parametrize("end", [88.7228, -87.3365])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_exp_at_the_ends_of_its_range(end):
+    around = np.float32(end).view(np.int32) + np.arange(-500, 500, dtype=np.int32)
+    x = around.view(np.float32)
+    y = compute(lambda s, x: s.exp(x), [x], float32)
+    assert ulps(y, np.exp(x.astype(np.float64))) <= 0.9
+    assert {True, False} == set(np.isfinite(y)) or {True, False} == set(y == 0)
+
+
+def test_bits_are_equal_at_every_width():
+    x = np.concatenate([bit_patterns(np.float32, 10_000), near_0(np.float32, 1000)])
+    for name in F32:
+        same_at_every_width(lambda s, x, name=name: getattr(s, name)(x), [x], float32)
+
+
+# ---------------------------------------------------------------- powers
+
+
+@pytest.mark.parametrize("exponent", [0, 0.5, 1, 2, 3, -1, -2, 5, -7, 64, 1.5, -0.25, 33.3, 100.0])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_fixed_powers_of_floats(exponent):
+    def exactly(x, n):
+        return np.sqrt(x) if n == 0.5 else np.power(x, n)  # pow(-∞, 0.5) of C is ∞
+
+    x = bit_patterns(np.float32, 100_000)
+    y = compute(lambda s, x: s.power(x, exponent), [x], float32)
+    assert ulps(y, exactly(x.astype(np.float64), np.float32(exponent))) <= 1.3
+    x = x.astype(np.float64)
+    y = compute(lambda s, x: s.power(x, exponent), [x], float64)
+    assert ulps(y, exactly(x.astype(np.longdouble), exponent)) <= 1.3
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_powers_of_floats():
+    rng = np.random.default_rng(0)
+    a = 10.0 ** np.concatenate([rng.uniform(-30, 30, 50_000), rng.uniform(-0.1, 0.1, 50_000)])
+    b = np.concatenate([rng.uniform(-10, 10, 50_000), rng.uniform(-3000, 3000, 50_000)])
+    y = compute(lambda s, a, b: s.power(a, b), [a, b], float64)
+    assert ulps(y, np.power(a.astype(np.longdouble), b.astype(np.longdouble))) <= 1.1
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    y = compute(lambda s, a, b: s.power(a, b), [a, b], float32)
+    assert ulps(y, np.power(a.astype(np.float64), b.astype(np.float64))) <= 0.51
+
+
+@pytest.mark.parametrize("kind", [int64, int32, uint8], ids=lambda d: d.name)
+def test_powers_of_whole_numbers_lose_what_does_not_fit(kind):
+    a = special(kind)
+    for exponent in (0, 1, 2, 3, 7, 63, 100):
+        y = same_at_every_width(lambda s, x, n=exponent: s.power(x, n), [a], kind)
+        np.testing.assert_array_equal(y, np.power(a, np.full_like(a, exponent)))
+
+
+# ---------------------------------------------------------------- quotients
+
+FLOATS = st.floats(allow_subnormal=False, width=32)
+PAIRS = st.lists(st.tuples(FLOATS, FLOATS), min_size=1, max_size=40)
+
+
+def quotient_and_rest(a, b, kind):
+    q = compute(lambda s, a, b: s.floor_divide(a, b), [a, b], kind, width=8)
+    return q, compute(lambda s, a, b: s.remainder(a, b), [a, b], kind, width=8)
+
+
+def bits(x):
+    return np.where(np.isnan(x), np.nan, x).tobytes()
+
+
+@given(PAIRS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_quotients_of_floats_are_numpys_bits(pairs):
+    for kind in (float32, float64):
+        a, b = np.array(pairs, kind.numpy).T.copy()
+        q, rest = quotient_and_rest(a, b, kind)
+        assert bits(q) == bits(np.floor_divide(a, b))
+        assert bits(rest) == bits(np.remainder(a, b))
+
+
+@pytest.mark.parametrize("kind", [float32, float64], ids=lambda d: d.name)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_quotients_of_all_magnitudes(kind):
+    a = bit_patterns(kind.numpy.type, 20_000)
+    b = np.random.default_rng(2).permutation(a)
+    b[::3] = a[::3] * kind.numpy.type(0.3)  # and some that are near
+    tiny = np.finfo(kind.numpy).tiny
+    q, rest = quotient_and_rest(a, b, kind)
+    expected = np.remainder(a, b)
+    normal = ~(np.abs(expected) < tiny) | (expected == 0)
+    assert normal.mean() > 0.9
+    np.testing.assert_array_equal(rest[normal], expected[normal])
+    np.testing.assert_array_equal(q[normal], np.floor_divide(a, b)[normal])
+
+
+@pytest.mark.parametrize("kind", [int64, int32, uint8], ids=lambda d: d.name)
+def test_a_whole_number_by_zero_is_no_fault_of_the_processor(kind):
+    a = special(kind)
+    for width in WIDTHS:
+        for name in ("floor_divide", "remainder"):
+            compute(lambda s, a, b, n=name: getattr(s, n)(a, b), [a, a * 0], kind, width)
+
+
+@pytest.mark.parametrize("kind", [int64, int32, uint8], ids=lambda d: d.name)
+@pytest.mark.parametrize("divisor", [1, 2, 8, 128, 3, 10])
+def test_quotients_by_a_number(kind, divisor):
+    a = special(kind)
+    y = same_at_every_width(lambda s, a: s.floor_divide(a, divisor), [a], kind)
+    np.testing.assert_array_equal(y, np.floor_divide(a, a.dtype.type(divisor)))
+    y = same_at_every_width(lambda s, a: s.remainder(a, divisor), [a], kind)
+    np.testing.assert_array_equal(y, np.remainder(a, a.dtype.type(divisor)))
+
+
+# ---------------------------------------------------------------- the normal quantile
+
+
+@pytest.mark.parametrize("kind", [float32, float64], ids=lambda d: d.name)
+def test_the_normal_quantile_has_the_references_bits(kind):
+    rng = np.random.default_rng(0)
+    ends = 10.0 ** rng.uniform(-30, -1, 20_000)
+    others = [0.0, 1.0, 0.5, 0.075, 0.925, -0.1, 1.1, np.nan, np.inf, -np.inf]
+    u = np.concatenate([rng.uniform(0, 1, 100_000), ends, 1 - ends, others]).astype(kind.numpy)
+    y = same_at_every_width(lambda s, u: s.ndtri(u), [u], kind)
+    assert bits(y) == bits(scalars.ndtri(u))
+
+
+# ---------------------------------------------------------------- types
+
+
+@pytest.mark.parametrize("target", DTYPES, ids=lambda d: d.name)
+@pytest.mark.parametrize("source", DTYPES, ids=lambda d: d.name)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_casts_are_numpys(source, target):
+    x = special(source)
+    if source.is_floating_point and not target.is_floating_point and target is not bool_:
+        least = -(2.0**31) if target is not int64 else -(2.0**63)
+        x = x[(x >= least) & (x < -least)]
+    y = same_at_every_width(lambda s, x: s.cast(x, target), [x], target)
+    np.testing.assert_array_equal(y, x.astype(target.numpy))
+
+
+@pytest.mark.parametrize("source", [float32, float64], ids=lambda d: d.name)
+def test_what_no_whole_number_holds_becomes_the_least(source):
+    x = np.array([np.nan, np.inf, -np.inf, 2.0**63, -(2.0**64), 1e30], source.numpy)
+    for target, least in ((int32, -(2**31)), (int64, -(2**63)), (uint8, 0)):
+        y = same_at_every_width(lambda s, x, t=target: s.cast(x, t), [x], target)
+        assert y.tolist() == [least] * len(x)
+
+
+# ---------------------------------------------------------------- values
+
+
+def test_numbers_stand_on_either_side():
+    x = np.array([0.5, 2.0, -4.0], np.float32)
+    y = same_at_every_width(lambda s, x: (1 - x) * (2 / x) + (3 + 2 * x), [x], float32)
+    np.testing.assert_array_equal(y, (1 - x) * (2 / x) + (3 + 2 * x))
+    y = compute(lambda s, x: s.maximum(0, s.minimum(x, 1)), [x], float32)
+    assert y.tolist() == [0.5, 1.0, 0.0]
+    y = compute(lambda s, x: s.copysign(3, x), [x], float32)
+    assert y.tolist() == [3.0, 3.0, -3.0]
+
+
+def test_an_extreme_of_nan_is_nan_on_either_side():
+    a = np.array([np.nan, 1.0, np.nan], np.float32)
+    b = np.array([1.0, np.nan, np.nan], np.float32)
+    for name in ("maximum", "minimum"):
+        assert np.isnan(compute(lambda s, a, b, n=name: getattr(s, n)(a, b), [a, b], float32)).all()
+        assert np.isnan(compute(lambda s, a, n=name: getattr(s, n)(a, 0), [a[:1]], float32)).all()
+        assert np.isnan(compute(lambda s, a, n=name: getattr(s, n)(0, a), [a[:1]], float32)).all()
+
+
+def test_logic_of_numbers():
+    a, b = np.array([0.0, 2.0, np.nan, 0.0]), np.array([1.0, -1.0, 0.0, 0.0])
+    y = compute(lambda s, a, b: s.logical_and(a, b), [a, b], bool_)
+    assert y.tolist() == [False, True, False, False]
+    y = compute(lambda s, a, b: s.logical_or(a, b), [a, b], bool_)
+    assert y.tolist() == [True, True, True, False]
+    assert compute(lambda s, a: s.logical_not(a), [a], bool_).tolist() == [True, False, False, True]
+
+
+def test_a_value_is_not_true_or_false():
+    text = Text("k", ["float %x"])
+    with pytest.raises(TypeError, match=r"s\.where chooses"):
+        bool(Value(text, "%x", float32, 1) > 0)

@@ -112,12 +112,10 @@ def whole_power(a: Value, b: Value) -> Value:
 
 def fixed_power(a: Value, n: int) -> Value:
     """aⁿ for a number n ≥ 0, by squaring."""
-    y = a.like(1)
-    factor, started = a, False
+    y, factor = None, a
     while n:
         if n & 1:
-            y, started = (y * factor, True) if started else (factor, True)
+            y = factor if y is None else y * factor
         n >>= 1
-        if n:
-            factor = factor * factor
-    return y
+        factor = factor * factor if n else factor
+    return a.like(1) if y is None else y

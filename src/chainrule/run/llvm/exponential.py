@@ -49,7 +49,7 @@ _EXP = {
     ),
 }  # fmt: skip
 # eˣ is 0 below the first and infinite above the second.
-_EXP_ENDS = {float32: (-87.33654, 88.72284), float64: (-708.3964185322641, 709.782712893384)}
+_EXP_ENDS = {float32: (-87.33654, 88.72283), float64: (-708.3964185322641, 709.782712893384)}
 
 
 def exp(x: Value, rest: Value | None = None) -> Value:
@@ -93,7 +93,8 @@ def expm1(x: Value) -> Value:
     small = (r * r).fma(r.polynomial(_EXPM1[x.dtype]), r)
     half_power = (z.bits() << form.mantissa).bits()
     half = half_power.fma(small, half_power - 0.5)
-    return (half + half).intrinsic("copysign", x)
+    linear = x.intrinsic("fabs") < 2.0 ** -(form.mantissa + 3)  # -0, and halves that are denormal
+    return select(linear, x, half + half)
 
 
 # ---------------------------------------------------------------- tanh
@@ -218,7 +219,7 @@ def power(a: Value, b: Value) -> Value:
     odd = whole & (2.0 * (0.5 * b).intrinsic("floor") != b)
     y = select(size == 1.0, y.like(1.0), y)  # also to the power ∞
     y = select(odd, y.intrinsic("copysign", a), y)
-    forbidden = (a < 0.0) & (a > float("-inf")) & (b != b.intrinsic("floor"))
+    forbidden = (a < 0.0) & (a > float("-inf")) & ~whole
     y = select(forbidden, y.like(float("nan")), y)
     y = select(b != b, b, y)
     return select((b == 0.0) | (a == 1.0), y.like(1.0), y)

@@ -31,7 +31,8 @@ _COS = {
 
 def sin(x: Value) -> Value:
     """sin x from r = x - n π/2: ± sin r or ± cos r, by the two low bits of n."""
-    return _quarters(x, 0)
+    y = _quarters(x, 0)
+    return select(x == 0.0, x, y)  # -0 as well
 
 
 def cos(x: Value) -> Value:
