@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from chainrule.bench import race as module
-from chainrule.bench.race import Plan, compare, contestants_of, race, spread
+from chainrule.bench.race import LeftOutError, Plan, _Course, compare, contestants_of, race, spread
 
 FAST = {"threads": 1, "rounds": 2, "seconds": 0.2, "cold": False}
 
@@ -22,7 +22,7 @@ def test_who_takes_part():
 
 def test_median_and_quartiles():
     found = spread([5.0, 1.0, 2.0, 3.0, 4.0])
-    assert found == {"low": 2.0, "median": 3.0, "high": 4.0, "groups": 5}
+    assert found == {"low": 2.0, "median": 3.0, "high": 4.0, "least": 1.0, "groups": 5}
 
 
 def test_losses_are_compared_with_pytorch():
@@ -79,7 +79,7 @@ def test_a_race_of_one(monkeypatch):
         assert 0 < plain[what]["low"] <= plain[what]["median"] <= plain[what]["high"] < 1
     assert plain["bytes"] > 10 << 20 and "first_cold" not in plain
     assert found["contestants"]["jax"] == {"left_out": "not installed: pip install jax"}
-    assert "Chainrule, plain loop: train, round 2 of 2" in told
+    assert "Chainrule, plain loop: train, 2 of 2" in told
 
 
 def test_cold_then_warm():
@@ -94,6 +94,37 @@ def test_a_process_that_ends_is_left_out_and_says_why(monkeypatch):
     found = race(Plan("xor", ["pytorch"], **FAST))
     reason = found["contestants"]["pytorch"]["left_out"]
     assert reason == "its process ended: no room for all of it"
+
+
+class Pretended:
+    """A process that answers until it breaks."""
+
+    def __init__(self, breaks_at=99, idle=0.0):
+        self.asked, self.breaks_at, self.idle = [], breaks_at, idle
+
+    def ask(self, order, **settings):
+        self.asked.append(order)
+        if len(self.asked) == self.breaks_at:
+            raise LeftOutError("MemoryError: gone")
+        return {"times": [0.5, 1.5], "idle": self.idle}
+
+
+def test_who_breaks_off_keeps_nobody_from_going_on():
+    course = _Course(Plan("xor", ["plain", "jax"], rounds=3), lambda what: None)
+    course.running = {"plain": Pretended(), "jax": Pretended(breaks_at=2)}
+    course.results = {"plain": {}, "jax": {}}
+    course.rounds("train", 1.0)
+    assert course.results["jax"] == {"broke_off": "MemoryError: gone"}
+    plain = course.results["plain"]["train"]
+    assert (plain["median"], plain["groups"]) == (1.0, 6)
+    assert list(course.running) == ["plain"]
+
+
+def test_what_waiting_costs_is_told():
+    course = _Course(Plan("xor", ["plain"], rounds=2), lambda what: None)
+    course.running, course.results = {"plain": Pretended(idle=1.0)}, {"plain": {}}
+    course.rounds("train", 1.0)
+    assert course.results["plain"]["train"]["idle"] > 1
 
 
 def test_a_peer_runs_without_our_memory():

@@ -12,7 +12,7 @@ QUICKLY = ["--networks", "xor", "--peers", "none", "--rounds", "1", "--seconds",
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch):
     """Nothing but the race takes time."""
-    monkeypatch.setattr(bench, "import_seconds", lambda modules: dict.fromkeys(modules, 0.1))
+    monkeypatch.setattr(bench, "import_seconds", lambda modules, times: dict.fromkeys(modules, 0.1))
     monkeypatch.setattr(machine, "peak", lambda threads, seconds: 1e11 * threads)
 
 

@@ -64,7 +64,7 @@ def _processor() -> str:
     return f"{name}, {machine.cores} cores, {features}"
 
 
-def import_seconds(modules: Sequence[str], times: int = 3) -> dict[str, float]:
+def import_seconds(modules: Sequence[str], times: int) -> dict[str, float]:
     """The median seconds of ``import`` in fresh interpreters, of those that are installed."""
     found = {}
     for module in modules:

@@ -174,55 +174,96 @@ def _last_line(log: IO[bytes]) -> str:
 
 
 def race(plan: Plan, tell: Tell = lambda what: None) -> dict[str, Any]:
-    """Run it; the figures of every contestant, or why it was left out."""
-    results: dict[str, Any] = {}
+    """Run it; the figures of every contestant, or why it was left out or broke off."""
     network = NETWORKS[plan.network](**plan.scale)
     with tempfile.TemporaryDirectory() as name, ExitStack() as processes:
-        running: dict[str, Process] = {}
+        course = _Course(plan, tell)
         for contestant in plan.contestants:
-            results[contestant] = {}
-            try:
-                process = _start(plan, contestant, Path(name), results[contestant], tell)
-                running[contestant] = processes.enter_context(process)
-            except LeftOutError as reason:
-                results[contestant] = {"left_out": str(reason)}
+            course.start(contestant, Path(name) / contestant, processes)
         if plan.training:
-            _rounds(plan, running, results, "train", 0.6 if plan.inference else 1.0, tell)
-            for contestant, process in running.items():
-                results[contestant]["bytes"] = process.ask("memory")["bytes"]
+            course.rounds("train", 0.6 if plan.inference else 1.0)
+            course.ask_all("memory")
         if plan.inference:
             for batch in dict.fromkeys((1, network.batch)):
-                _infer(plan, running, results, batch, tell)
-    compare(results)
+                course.ask_all("inference", batch=batch)
+                course.rounds(f"inference {batch}", 0.2 if plan.training else 0.5)
+    compare(course.results)
     return {
         "network": plan.network,
         "batch": network.batch,
         "scale": dict(plan.scale),
         "flops": network.flops(network.batch, training=True),
-        "contestants": results,
+        "contestants": course.results,
     }
 
 
-@contextmanager
-def _start(
-    plan: Plan, contestant: str, folder: Path, result: dict[str, Any], tell: Tell
-) -> Iterator[Process]:
-    """A process that has taken its first steps; before it, one that does so with empty caches."""
-    module, package = LIBRARIES[contestant]
-    if find_spec(module) is None:
-        raise LeftOutError(f"not installed: pip install {package}")
-    if plan.cold:
-        tell(f"{LABELS[contestant]}: first step, cold")
-        with _process(plan, contestant, folder / contestant) as process:
-            result["first_cold"] = process.ask("first")["seconds"]
-    tell(f"{LABELS[contestant]}: first steps")
-    with _process(plan, contestant, folder / contestant) as process:
-        first = process.ask("first")
-        if plan.cold:
-            result["first_warm"] = first["seconds"]
-        found = process.ask("losses", seconds=6 * plan.seconds)
-        result["losses"] = [first["loss"], *found["losses"]]
-        yield process
+class _Course:
+    """A race while it runs: the processes that are in it, and the figures so far."""
+
+    def __init__(self, plan: Plan, tell: Tell) -> None:
+        self.plan, self.tell = plan, tell
+        self.running: dict[str, Process] = {}
+        self.results: dict[str, dict[str, Any]] = {}
+
+    def start(self, contestant: str, caches: Path, processes: ExitStack) -> None:
+        """The first steps, with empty caches in a process before it, then for good."""
+        result = self.results[contestant] = {}
+        module, package = LIBRARIES[contestant]
+        try:
+            if find_spec(module) is None:
+                raise LeftOutError(f"not installed: pip install {package}")
+            if self.plan.cold:
+                self.tell(f"{LABELS[contestant]}: first step, cold")
+                with _process(self.plan, contestant, caches) as process:
+                    result["first_cold"] = process.ask("first")["seconds"]
+            self.tell(f"{LABELS[contestant]}: first steps")
+            process = processes.enter_context(_process(self.plan, contestant, caches))
+            first = process.ask("first")
+            if self.plan.cold:
+                result["first_warm"] = first["seconds"]
+            found = process.ask("losses", seconds=6 * self.plan.seconds)
+            result["losses"] = [first["loss"], *found["losses"]]
+            self.running[contestant] = process
+        except LeftOutError as reason:
+            self.results[contestant] = {"left_out": str(reason)}
+
+    def ask(self, contestant: str, order: str, **settings: Any) -> dict[str, Any] | None:
+        """The answer, or None where the contestant breaks off: the others go on."""
+        try:
+            return self.running[contestant].ask(order, **settings)
+        except LeftOutError as reason:
+            del self.running[contestant]
+            self.results[contestant]["broke_off"] = str(reason)
+            return None
+
+    def ask_all(self, order: str, **settings: Any) -> None:
+        """Ask everyone, and put the answers among the figures."""
+        for contestant in list(self.running):
+            self.results[contestant] |= self.ask(contestant, order, **settings) or {}
+
+    def rounds(self, what: str, share: float) -> None:
+        """A, B, C, A, B, C …; a round begins with another contestant each time."""
+        seconds = share * self.plan.seconds / self.plan.rounds
+        times: dict[str, list[float]] = {name: [] for name in self.running}
+        idle, waited = dict.fromkeys(times, 0.0), dict.fromkeys(times, 0.0)
+        since: dict[str, float] = {}
+        for number in range(self.plan.rounds):
+            for contestant in _turned(list(self.running), number):
+                self.tell(f"{LABELS[contestant]}: {what}, {number + 1} of {self.plan.rounds}")
+                begin = time.perf_counter()
+                answer = self.ask(contestant, "burst", what=what, seconds=seconds)
+                if answer is None:
+                    continue
+                times[contestant] += answer["times"]
+                if contestant in since:
+                    idle[contestant] += answer["idle"]
+                    waited[contestant] += begin - since[contestant]
+                since[contestant] = time.perf_counter()
+        for contestant in self.running:
+            self.results[contestant][what] = spread(times[contestant])
+            if waited[contestant]:
+                share_of_core = idle[contestant] / waited[contestant]
+                self.results[contestant][what]["idle"] = share_of_core
 
 
 @contextmanager
@@ -235,51 +276,11 @@ def _process(plan: Plan, contestant: str, caches: Path) -> Iterator[Process]:
             settings = {"network": plan.network, "scale": dict(plan.scale), "threads": plan.threads}
             process.ask("build", contestant=contestant, **settings)
             yield process
+        except BaseException:  # Ctrl-C does not wait for what a worker is at
+            process.child.kill()
+            raise
         finally:
             process.end()
-
-
-def _infer(
-    plan: Plan, running: dict[str, Process], results: dict[str, Any], batch: int, tell: Tell
-) -> None:
-    """Inference at one size of batch."""
-    for contestant in list(running):
-        try:
-            running[contestant].ask("inference", batch=batch)
-        except LeftOutError as reason:
-            results[contestant]["no_inference"] = str(reason)
-            del running[contestant]
-    share = 0.2 if plan.training else 0.5
-    _rounds(plan, running, results, f"inference {batch}", share, tell)
-
-
-def _rounds(
-    plan: Plan,
-    running: dict[str, Process],
-    results: dict[str, Any],
-    what: str,
-    share: float,
-    tell: Tell,
-) -> None:
-    """A, B, C, A, B, C …; a round begins with another contestant each time."""
-    seconds = share * plan.seconds / plan.rounds
-    times: dict[str, list[float]] = {name: [] for name in running}
-    idle, waited = dict.fromkeys(running, 0.0), dict.fromkeys(running, 0.0)
-    since: dict[str, float] = {}
-    for number in range(plan.rounds):
-        for contestant in _turned(list(running), number):
-            tell(f"{LABELS[contestant]}: {what}, round {number + 1} of {plan.rounds}")
-            begin = time.perf_counter()
-            answer = running[contestant].ask("burst", what=what, seconds=seconds)
-            times[contestant] += answer["times"]
-            if contestant in since:
-                idle[contestant] += answer["idle"]
-                waited[contestant] += begin - since[contestant]
-            since[contestant] = time.perf_counter()
-    for contestant in running:
-        results[contestant][what] = spread(times[contestant])
-        if waited[contestant]:
-            results[contestant][what]["idle"] = idle[contestant] / waited[contestant]
 
 
 def _turned(names: list[str], by: int) -> list[str]:
@@ -288,9 +289,9 @@ def _turned(names: list[str], by: int) -> list[str]:
 
 
 def spread(times: Sequence[float]) -> dict[str, float]:
-    """Median and quartiles in seconds, and of how many groups of calls."""
-    low, median, high = np.quantile(times, (0.25, 0.5, 0.75)).tolist()
-    return {"median": median, "low": low, "high": high, "groups": len(times)}
+    """Median, quartiles and the least of all in seconds, and of how many groups of calls."""
+    least, low, median, high = np.quantile(times, (0, 0.25, 0.5, 0.75)).tolist()
+    return {"median": median, "low": low, "high": high, "least": least, "groups": len(times)}
 
 
 def compare(results: dict[str, Any]) -> None:
@@ -307,7 +308,7 @@ def compare(results: dict[str, Any]) -> None:
         if name == against:
             continue
         pairs = zip(losses, having[against], strict=False)
-        apart = [abs(a - b) / abs(b) if a != b else 0.0 for a, b in pairs]
+        apart = [abs(a - b) / max(abs(b), 1e-30) for a, b in pairs]
         result["loss_difference"] = max(apart[:5]), max(apart)
         for step, value in enumerate(apart):
             if not value <= (CLOSE if step < 5 else CLOSE_AT_20):  # NaN is too far

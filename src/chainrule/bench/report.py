@@ -10,6 +10,7 @@ from chainrule.inspect.cost import table
 
 __all__ = ["best_peer", "for_terminal", "growth_for_terminal", "page"]
 
+MOST_IDLE = 0.02  # of a core: so much disturbs nobody
 NOTHING = "–"
 
 Rows = list[tuple[str, ...]]
@@ -31,7 +32,7 @@ def best_peer(race: dict[str, Any], what: str) -> tuple[str, float] | None:
 
 def training_rows(race: dict[str, Any], peak: float) -> Rows:
     """A row for each contestant that trained; times in ms, memory in MB."""
-    head = ("step", "ms", "quartiles", "ratio", "peak", "cold s", "warm s", "MB", "losses")
+    head = ("step", "ms", "quartiles", "least", "ratio", "peak", "cold s", "warm s", "MB", "losses")
     rows: Rows = [head]
     best = best_peer(race, "train")
     for name, found in race["contestants"].items():
@@ -43,6 +44,7 @@ def training_rows(race: dict[str, Any], peak: float) -> Rows:
                 LABELS[name],
                 _milliseconds(median),
                 f"{_milliseconds(found['train']['low'])}–{_milliseconds(found['train']['high'])}",
+                _milliseconds(found["train"]["least"]),
                 _ratio(best, median),
                 f"{race['flops'] / median / peak:.0%}" if race["flops"] > 1e5 else NOTHING,
                 _number(found.get("first_cold")),
@@ -83,13 +85,20 @@ def remarks(race: dict[str, Any]) -> list[str]:
     for name, found in race["contestants"].items():
         if "left_out" in found:
             lines.append(f"{LABELS[name]} is left out: {found['left_out']}")
-        if "no_inference" in found:
-            lines.append(f"{LABELS[name]}, no inference: {found['no_inference']}")
+        if "broke_off" in found:
+            lines.append(f"{LABELS[name]} broke off: {found['broke_off']}")
+        idle = max((what["idle"] for what in found.values() if _was_idle(what)), default=0.0)
+        if idle > MOST_IDLE:
+            lines.append(f"{LABELS[name]} used {idle:.0%} of a core while others ran")
         if "differs" in found:
             against = LABELS[found["compared_with"]]
             lines.append(f"{LABELS[name]} COMPUTES SOMETHING ELSE than {against}:")
             lines.append(f"  {found['differs']}")
     return lines
+
+
+def _was_idle(figures: Any) -> bool:
+    return isinstance(figures, dict) and "idle" in figures
 
 
 def _ratio(best: tuple[str, float] | None, median: float) -> str:
@@ -113,7 +122,7 @@ def _losses(found: dict[str, Any], name: str) -> str:
         return "DIFFER"
     if found.get("compared_with") in (None, name):
         return NOTHING
-    return f"equal to {max(found['loss_difference'][1], 1e-7):.0e}"
+    return f"{max(found['loss_difference'][1], 1e-7):.0e}"
 
 
 # ---------------------------------------------------------------- growth
@@ -181,7 +190,8 @@ same weights and see the same batch, in float32, with as many threads. A trainin
 `zero_grad`, forward, loss, backward, SGD with momentum 0.9. PyTorch's optimizer is the fused one,
 JAX's whole step is one jitted function whose state is donated.
 
-- **ms**: the median over all rounds, with the quartiles beside it.
+- **ms**: the median over all rounds, with the quartiles and the least beside it; the least is what
+  a contestant takes when nothing disturbs it.
 - **ratio**: the time of the best peer divided by the contestant's: 2 is twice as fast.
 - **peak**: nominal floating-point operations of the contractions (2 for a multiply-add) per second,
   as a share of the multiply-adds that this machine did at the same time in a loop without memory.

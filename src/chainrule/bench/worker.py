@@ -74,7 +74,7 @@ class Worker:
         call()
         seconds = time.perf_counter() - begin
         self._prepare(f"inference {batch}", call)
-        return {"seconds": seconds}
+        return {f"first_inference_{batch}": seconds}
 
     def _prepare(self, what: str, call: Callable[[], Any]) -> None:
         """Find how many calls make a group: one that lasts 10 ms, or a single call."""

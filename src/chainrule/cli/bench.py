@@ -86,7 +86,7 @@ def run(
     given |= {"--train": training is True, "--inference": training is False}
     given |= {"--rounds": rounds != 5 and rounds, "--seconds": seconds != 10 and f"{seconds:g}"}
     given |= {"--threads": threads != 2 and threads, "--write": write}
-    runs = _Runs(_command(given), threads, json)
+    runs = _Runs(_command(given), threads, quiet=json, imports=1 if quick else 3)
     for name in chosen or (QUICK_NETWORKS if quick else [*NETWORKS]):
         those = contestants_of(name, [*OURS, *(against or (QUICK_PEERS if quick else PEERS))])
         runs.race(Plan(name, those, **plan))
@@ -105,9 +105,9 @@ def run(
 class _Runs:
     """Runs races and shows them; ``results`` holds their figures."""
 
-    def __init__(self, command: str, threads: int, quiet: bool) -> None:
+    def __init__(self, command: str, threads: int, *, quiet: bool, imports: int) -> None:
         self.command, self.threads, self.quiet = command, threads, quiet
-        self.imports: dict[str, float] = {}
+        self.times, self.imports = imports, dict[str, float]()  # each import so many times
         self.results: dict[str, Any] = {"format": FORMAT, "races": {}, "growth": {}}
 
     def race(self, plan: Plan) -> None:
@@ -135,7 +135,7 @@ class _Runs:
     def _made(self, plan: Plan) -> dict[str, Any]:
         modules = dict.fromkeys(LIBRARIES[name][0] for name in plan.contestants)
         new = [module for module in modules if module not in self.imports]
-        self.imports |= import_seconds(new)
+        self.imports |= import_seconds(new, self.times)
         imports = {module: self.imports[module] for module in modules if module in self.imports}
         return surroundings(self.command, self.threads) | {"imports": imports}
 
