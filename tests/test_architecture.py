@@ -18,6 +18,8 @@ TENSOR = [
     *MATHEMATICS,
     "random",
     "storage",
+    "tracked",
+    "tracing",
     "recording",
     "device",
     "operands",

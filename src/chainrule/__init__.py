@@ -209,6 +209,7 @@ from chainrule.recording import (
     set_grad_enabled,
     synchronize,
 )
+from chainrule.step import compile
 from chainrule.storage import stats
 from chainrule.tape import record
 from chainrule.tensor import Tensor, tensor
@@ -266,6 +267,7 @@ __all__ = [
     "clamp_max",
     "clamp_min",
     "clone",
+    "compile",
     "concatenate",
     "cos",
     "count_nonzero",

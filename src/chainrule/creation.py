@@ -11,7 +11,7 @@ from chainrule import random as streams
 from chainrule.device import Device
 from chainrule.dtypes import DType, dtype_of, float32, int64
 from chainrule.errors import ShapeError, UsageError, message
-from chainrule.operands import axis_of, number_node, numpy_words
+from chainrule.operands import axis_of, draw_nodes, numpy_words
 from chainrule.operators import choose
 from chainrule.ops import leaf, movement
 from chainrule.ops import random as draws
@@ -168,7 +168,7 @@ def _numbers(stream: str, generator: streams.Generator | None, device: Any) -> l
     if device is not None:
         Device(device)
     source = streams.default_generator if generator is None else generator
-    return [Tensor._of(number_node(n, int64)) for n in source.stream(stream).next_draw()]
+    return [Tensor._of(node) for node in draw_nodes(source.stream(stream))]
 
 
 def rand(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule import random as streams
-from chainrule.dtypes import dtype_of, int64
+from chainrule.dtypes import dtype_of
 from chainrule.errors import DtypeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
-from chainrule.operands import number_node
+from chainrule.operands import draw_nodes
 from chainrule.operators import choose
 from chainrule.ops import leaf
 from chainrule.ops import random as draws
@@ -64,8 +64,7 @@ class Filling(Places):
         return self._draw(function, dtype=self.dtype)
 
     def _draw(self, function: Any, **options: Any) -> Tensor:
-        draw = streams.stream("default").next_draw()
-        numbers = (self._of(number_node(value, int64)) for value in draw)
+        numbers = (self._of(node) for node in draw_nodes(streams.stream("default")))
         return function(*numbers, shape=self.shape, **options)
 
     # ------------------------------------------------------------ triangles

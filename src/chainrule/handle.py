@@ -16,15 +16,29 @@ from chainrule.errors import DtypeError, GradientError, ShapeError, message
 from chainrule.graph import type_text
 from chainrule.lines import line_text, user_line
 from chainrule.operands import cast_node, expand_node, number_node
-from chainrule.ops import elementwise, history, leaf
+from chainrule.ops import elementwise, history, leaf, movement
 from chainrule.ops.op import Op
 from chainrule.path import Step, put_back
 from chainrule.storage import Hold, Leaf, Recorded, Storage, recorder
+from chainrule.tracing import TRACES, touched
 
 if TYPE_CHECKING:
     from chainrule.tensor import Tensor
 
-__all__ = ["Handle"]
+__all__ = ["LET_GO", "Handle", "let_go"]
+
+LET_GO = object()  # in the place of a gradient that a compiled step computed and did not keep
+
+
+def let_go(handle: Handle) -> GradientError:
+    """The error for a gradient that a compiled step did not keep."""
+    return GradientError(
+        message(
+            handle._name or type_text(handle.shape, handle.dtype),
+            "no gradient: the compiled step that computed it did not keep it",
+            remedy="cr.compile(step, keep_grads=True), or run the step under cr.record()",
+        )
+    )
 
 
 class Handle:
@@ -33,7 +47,7 @@ class Handle:
     __slots__ = (
         "__weakref__",
         "_detached",
-        "_grad",
+        "_kept_grad",
         "_leaf",
         "_name",
         "_path",
@@ -53,6 +67,7 @@ class Handle:
     _shape: tuple[int, ...] | None
     _seen: Hold | None  # the node of `_version`, made once
     _tracked: bool  # whether that node was made with gradients on
+    _kept_grad: Any  # a Tensor, None, or LET_GO
 
     if TYPE_CHECKING:  # what the mix-ins use of one another
 
@@ -78,7 +93,7 @@ class Handle:
 
     def _bind(self, storage: Storage, path: tuple[Step, ...] = ()) -> None:
         self._storage, self._path = storage, path
-        self._root = self._seen = self._grad = self._name = self._shape = None
+        self._root = self._seen = self._kept_grad = self._name = self._shape = None
         self._detached = self._leaf = False
         self._version = -1
 
@@ -127,11 +142,29 @@ class Handle:
         seen = self._seen.node if self._detached and self._seen is not None else None
         return seen if seen is not None and seen.needs_grad else None
 
+    @property
+    def _grad(self) -> Tensor | None:
+        """``.grad``, or ``None``; in a trace that of the call that is traced."""
+        if TRACES and recorder().trace is not None:
+            return recorder().trace.grad_of(self)
+        if self._kept_grad is LET_GO:
+            raise let_go(self)
+        return self._kept_grad
+
+    @_grad.setter
+    def _grad(self, grad: Tensor | None) -> None:
+        if TRACES and recorder().trace is not None:
+            recorder().trace.set_grad(self, grad)
+        else:
+            self._kept_grad = grad
+
     # ------------------------------------------------------------ reading
 
     @property
     def _node(self) -> Recorded:
         """The node of the present value."""
+        if TRACES:
+            touched(self)
         storage = self._storage
         if not (self._path or self._leaf or self._detached or self._root is not None):
             return storage.node
@@ -168,6 +201,8 @@ class Handle:
 
     def _leaf_node(self) -> Recorded:
         base = self._from(self._storage.node, self._path)
+        if recorder().trace is not None:
+            return recorder().trace.parameter(self, base)
         value = base.result()  # a pending write is done before it is read with gradients on
         where = Leaf(ref(self), ref(self._storage), self._storage.version)
         node = recorder().leaf(leaf.parameter, value, base.dtype, where)
@@ -189,8 +224,11 @@ class Handle:
                 message(where, f"{node.dtype.name} into {dtype.name}", f"{dtype.name} or less")
             )
         if node.op is leaf.number:
-            node = number_node(node.value, dtype)
-            if self.shape:
+            node = cast_node(node, dtype)
+            if self.shape and recorder().trace is not None:  # its value is that of each call
+                flat = {"shape": (1,) * self.ndim}
+                node = recorder().record(movement.reshape, (node,), flat)
+            elif self.shape:
                 node = recorder().leaf(leaf.data, np.broadcast_to(node.value, self.shape), dtype)  # type: ignore[arg-type]
         node = cast_node(node, dtype)
         if node.shape != self.shape:
@@ -212,6 +250,8 @@ class Handle:
         return self._write(node, where)
 
     def _write(self, value: Recorded, where: str) -> Tensor:
+        if TRACES:
+            touched(self)
         rec, storage = recorder(), self._storage
         if rec.grad_enabled and (self._leaf or (self._root is not None and self._root._leaf)):
             name = self._name or "this tensor"

@@ -14,7 +14,10 @@ from chainrule.lines import line_text, user_line
 from chainrule.ops import elementwise as e
 from chainrule.ops import leaf, movement
 from chainrule.ops.op import Op
+from chainrule.random import Stream
 from chainrule.storage import Recorded, recorder
+from chainrule.tracing import running
+from chainrule.tracked import Tracked
 
 __all__ = [
     "NUMBERS",
@@ -23,6 +26,7 @@ __all__ = [
     "axis_of",
     "broadcast_shapes",
     "cast_node",
+    "draw_nodes",
     "expand_node",
     "number_node",
     "numpy_words",
@@ -30,7 +34,7 @@ __all__ = [
 ]
 
 Axes = int | Sequence[int] | None
-NUMBERS = (bool, int, float, np.generic)
+NUMBERS = (bool, int, float, np.generic, Tracked)
 
 
 P = ParamSpec("P")
@@ -108,18 +112,36 @@ def cast_node(node: Recorded, dtype: DType) -> Recorded:
         return node
     if node.op is leaf.number:
         assert node.value is not None
-        return recorder().leaf(leaf.number, node.value.astype(dtype.numpy), dtype)
+        cast = recorder().leaf(leaf.number, node.value.astype(dtype.numpy), dtype)
+        trace = running()
+        if trace is not None:
+            trace.same_number(node, cast)
+        return cast
     return recorder().record(e.cast, (node,), {"dtype": dtype.name})
 
 
 def number_node(value: Any, dtype: DType, where: str = "number") -> Recorded:
     """A Python number as a run-time scalar of that dtype."""
+    now = value.now if isinstance(value, Tracked) else value
     try:
         with np.errstate(over="ignore"):  # 1e40 is ∞ in float32, as everywhere
-            number = np.array(value, dtype.numpy)
+            number = np.array(now, dtype.numpy)
     except (OverflowError, ValueError):
-        raise DtypeError(_does_not_hold(value, dtype, where)) from None
-    return recorder().leaf(leaf.number, number, dtype)
+        raise DtypeError(_does_not_hold(now, dtype, where)) from None
+    node = recorder().leaf(leaf.number, number, dtype)
+    if now is not value:
+        running().number_of(node, value)
+    return node
+
+
+def draw_nodes(stream: Stream) -> list[Recorded]:
+    """Seed, stream and draw number of the next draw, as the ops of random numbers take them."""
+    numbers = stream.next_draw()
+    nodes = [number_node(number, int64) for number in numbers]
+    trace = running()
+    if trace is not None:
+        trace.drawn(stream, nodes)
+    return nodes
 
 
 def _does_not_hold(value: Any, dtype: DType, where: str) -> str:
@@ -147,8 +169,9 @@ def together(
             operand = tensor._like(operand, op.name)
         if isinstance(operand, NUMBERS):
             nodes.append(operand)
-            kind = bool if isinstance(operand, (bool, np.bool_)) else float
-            kind = int if isinstance(operand, (int, np.integer)) and kind is float else kind
+            now = operand.now if isinstance(operand, Tracked) else operand
+            kind = bool if isinstance(now, (bool, np.bool_)) else float
+            kind = int if isinstance(now, (int, np.integer)) and kind is float else kind
             standings.append((dtype_of(kind), 0))
             shapes.append(())
         else:

@@ -8,10 +8,11 @@ evaluating does not move training.  A state is two small numbers per stream, sav
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
 from operator import index
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ __all__ = [
     "get_state",
     "initial_seed",
     "manual_seed",
+    "noted",
     "seed",
     "set_state",
     "stream",
@@ -36,6 +38,23 @@ __all__ = [
 STREAMS = {"default": 0, "init": 1, "shuffle": 2, "augmentation": 3, "dropout": 4}
 
 Size = int | tuple[int, ...]
+
+
+class _Thread(threading.local):
+    reserved: list[tuple[Stream, int]] | None = None  # what a trace in this thread draws
+
+
+_thread = _Thread()
+
+
+@contextmanager
+def noted() -> Iterator[list[tuple[Stream, int]]]:
+    """What this thread reserves in the block, (stream, count) in order."""
+    before, _thread.reserved = _thread.reserved, []
+    try:
+        yield _thread.reserved
+    finally:
+        _thread.reserved = before
 
 
 class Stream:
@@ -48,7 +67,7 @@ class Stream:
 
     def __init__(self, seed: int, number: int, draws: int = 0) -> None:
         self.seed, self.number, self.draws = seed, number, draws
-        self._lock = Lock()
+        self._lock = threading.Lock()
 
     def next_draw(self) -> tuple[int, int, int]:
         """(seed, stream, draw) for ``ops.random``: the draw number is used up."""
@@ -56,9 +75,16 @@ class Stream:
 
     def reserve(self, count: int) -> tuple[int, int, int]:
         """(seed, stream, first draw) of ``count`` draws in a row, all of them used up."""
+        if _thread.reserved is not None:
+            _thread.reserved.append((self, count))
         with self._lock:
             self.draws += count
             return self.seed, self.number, self.draws - count
+
+    def give_back(self, count: int) -> None:
+        """The last draws were not used: the next ones will be these again."""
+        with self._lock:
+            self.draws -= count
 
     def child(self) -> Stream:
         """A stream of its own under the next draw number, for a worker or a single sample.

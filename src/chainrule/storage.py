@@ -207,12 +207,15 @@ class Stats:
     """How much was recorded and computed since the start, by all threads: ``cr.stats()``.
 
     ``repeated`` counts executions of a node that had been executed before: always 0.
+    ``traced`` and ``built``: how often ``cr.compile`` traced a function, and had a graph built.
     """
 
     recorded: int = 0
     executed: int = 0
     programs: int = 0
     repeated: int = 0
+    traced: int = 0
+    built: int = 0
 
 
 _stats = Stats()
@@ -377,6 +380,7 @@ class Recorder:
         self.line: Line | None = None  # of a running backward: what it records stands there
         self.taps: list[Any] = []  # the active tapes of record()
         self.watch: Any = None  # anomaly.Watch: looks at every value
+        self.trace: Any = None  # trace.Trace: what is recorded is computed later, by cr.compile
         self.writes: list[ref[Storage]] = []
         self._pending: list[ref[Recorded]] = []
         self._loose: list[ref[Recorded]] = []
@@ -419,10 +423,9 @@ class Recorder:
             tape.saw(node)
         return node
 
-    def _node(self, op, inputs, meta, shape, dtype) -> Recorded:
-        node = Recorded(
-            op, inputs, meta, shape, dtype, scope=self.scope, line=self.line or user_line()
-        )
+    def _node(self, op, inputs, meta, shape, dtype, line: Line | None = None) -> Recorded:
+        line = line or self.line or user_line()
+        node = Recorded(op, inputs, meta, shape, dtype, scope=self.scope, line=line)
         node.value = node.leaf = node.consumed = node.watchers = node.failure = None
         node.state = PENDING
         node.holders = node.saves = node.executions = 0
@@ -450,6 +453,8 @@ class Recorder:
         Raises the first failure, unless it is somebody else's: then (``quiet``, or ``asked`` is
         well) whoever reads a failed value is told. That state was taken back is always told.
         """
+        if self.trace is not None:
+            return self.trace.asked(asked)
         with self.lock:
             alive = self.pending()
             if asked is not None and asked.initial:

@@ -31,6 +31,7 @@ from chainrule.ops import elementwise, leaf
 from chainrule.ops.movement import concatenate
 from chainrule.path import Step
 from chainrule.storage import FAILED, Recorded, Storage, recorder
+from chainrule.tracing import TRACES, changes, touched
 from chainrule.views import Views
 
 __all__ = ["Tensor", "tensor"]
@@ -96,8 +97,10 @@ class Tensor(Filling, Views):
 
     @data.setter
     def data(self, source: Tensor) -> None:
-        if source.shape != self.shape and not self._leaf:
-            self._shape = None
+        if TRACES:
+            touched(self)
+            touched(source)
+        changes.count += 1
         self._storage, self._path = source._storage, source._path
         self._shape, self._seen, self._version = None, None, -1
 
@@ -207,6 +210,10 @@ class Tensor(Filling, Views):
                     )
                 )
             return self
+        if TRACES:
+            touched(self)
+        if self._leaf != requires_grad:
+            changes.count += 1
         self._leaf = bool(requires_grad)
         self._seen = None
         return self
@@ -219,8 +226,9 @@ class Tensor(Filling, Views):
     @property
     def grad(self) -> Tensor | None:
         """∂L/∂v after ``backward()``: of leaves, and of tensors that are named or retain it."""
-        if self._grad is not None:
-            return self._grad
+        grad = self._grad
+        if grad is not None:
+            return grad
         if self.is_leaf:
             return None
         bars = (tape.bar_of(self._node) for tape in recorder().taps)
@@ -403,8 +411,8 @@ class Tensor(Filling, Views):
         twin = type(self).__new__(type(self))
         twin._bind(Storage(recorder().leaf(leaf.data, self._value().copy(), self.dtype)))
         twin._leaf, twin._name = self._leaf, self._name
-        if self._grad is not None:
-            twin._grad = self._grad.detach().clone()
+        if isinstance(self._kept_grad, Tensor):
+            twin._grad = self._kept_grad.detach().clone()
         memo[id(self)] = twin
         return twin
 

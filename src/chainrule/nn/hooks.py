@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.tensor import Tensor
+from chainrule.tracing import changes
 
 __all__ = ["Handle", "watch_backward", "with_keywords"]
 
@@ -26,6 +27,7 @@ class Handle:
     def __init__(
         self, hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any], first: bool = False
     ) -> None:
+        changes.count += 1
         self._hooks, self._number = hooks, max(hooks, default=-1) + 1
         before = {} if first else dict(hooks)
         after = dict(hooks) if first else {}
@@ -34,6 +36,7 @@ class Handle:
 
     def remove(self) -> None:
         """Take the hook off; a second call does nothing."""
+        changes.count += 1
         self._hooks.pop(self._number, None)
 
     def __enter__(self) -> Handle:

@@ -15,6 +15,7 @@ from chainrule.errors import (
     message,
     not_found,
 )
+from chainrule.handle import LET_GO
 from chainrule.nn import states
 from chainrule.nn.calls import calls, locate
 from chainrule.nn.fitting import name_inputs_that_fit
@@ -22,6 +23,7 @@ from chainrule.nn.hooks import Handle, watch_backward, with_keywords
 from chainrule.nn.parameter import Parameter
 from chainrule.storage import recorder
 from chainrule.tensor import Device, Tensor
+from chainrule.tracing import changes, running
 
 __all__ = ["Module"]
 
@@ -87,6 +89,8 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """``forward`` with hooks; what it records carries the module's path: ``conv1/Conv2d``."""
         rec = recorder()
+        if rec.trace is not None:
+            rec.trace.saw_module(self)
         scope, paths, path = rec.scope, calls.paths, calls.path
         if rec.depth == 0:
             if not rec.grad_enabled and not rec.undisturbed and rec._pending:
@@ -203,6 +207,11 @@ class Module:
         raise not_found(type(self).__name__, name, dir(self) if "_modules" in found else ())
 
     def __setattr__(self, name: str, value: Any) -> None:
+        trace = running()
+        if trace is not None:
+            trace.will_set(self, name, value)
+        else:
+            changes.count += 1
         if isinstance(value, Parameter):
             self.register_parameter(name, value)
         elif isinstance(value, Module):
@@ -226,6 +235,7 @@ class Module:
         Structure.version += registry != "_buffers"
 
     def __delattr__(self, name: str) -> None:
+        changes.count += 1
         for registry in REGISTRIES:
             if name in self.__dict__.get(registry, ()):
                 del self.__dict__[registry][name]
@@ -238,6 +248,8 @@ class Module:
 
     def _claim(self, name: str, registry: str, value: Any) -> None:
         """Make the name free for a registry."""
+        if recorder().trace is not None:
+            recorder().trace.refuse("a part of a module is made or replaced")
         if "_modules" not in self.__dict__:
             raise _no_init(self, f"self.{name} = {type(value).__name__}(…)")
         if not isinstance(name, str) or not name or "." in name:
@@ -248,6 +260,7 @@ class Module:
                 self.__dict__[other].pop(name, None)
         self.__dict__.pop(name, None)
         Structure.version += 1
+        changes.count += 1
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Assign a parameter, or reserve its name with ``None``."""
@@ -379,7 +392,11 @@ class Module:
 
     def train(self, mode: bool = True) -> Module:
         """Training behaviour of dropout and batch norm, or with ``False`` that of evaluation."""
+        changes.count += 1
         for module in self.modules():
+            trace = running()
+            if trace is not None:
+                trace.will_set(module, "training", bool(mode))
             module.__dict__["training"] = bool(mode)
         return self
 
@@ -398,8 +415,8 @@ class Module:
         for parameter in self.parameters():
             if set_to_none:
                 parameter._grad = None
-            elif parameter._grad is not None:
-                parameter._grad = parameter._grad.new_zeros(parameter.shape)
+            elif parameter._kept_grad is LET_GO or parameter._grad is not None:
+                parameter._grad = parameter.new_zeros(parameter.shape)
 
     def to(self, *targets: Any, dtype: Any = None, device: Any = None) -> Module:
         """Floating-point parameters and buffers in another dtype: ``net.to(cr.float64)``."""
@@ -410,8 +427,8 @@ class Module:
                 new = tensor.detach().to(*targets, dtype=dtype)
                 if new.dtype is not tensor.dtype:
                     tensor.data = new
-                    if tensor._grad is not None:
-                        tensor._grad = tensor._grad.to(new.dtype)
+                    if isinstance(tensor._kept_grad, Tensor):
+                        tensor._grad = tensor._kept_grad.to(new.dtype)
         return self
 
     float = lambda self: self.to(float32)  # noqa: E731

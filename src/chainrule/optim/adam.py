@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import sqrt
 from typing import Any
 
 from chainrule.operators import choose
@@ -71,7 +70,7 @@ class Adam(Optimizer):
         if group["amsgrad"]:
             largest = state.get("max_exp_avg_sq")
             v = self.keep(state, "max_exp_avg_sq", v if largest is None else largest.maximum(v))
-        scale = v.sqrt() * (1 / sqrt(1 - second**t)) + group["eps"]
+        scale = v.sqrt() * (1 - second**t) ** -0.5 + group["eps"]
         return m / scale * (rate / (1 - first**t))
 
 

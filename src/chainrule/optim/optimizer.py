@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import CheckpointError, GradientError, UsageError, message
+from chainrule.handle import LET_GO
 from chainrule.lines import user_line
 from chainrule.storage import Storage, recorder
 from chainrule.tensor import Tensor, tensor
+from chainrule.tracing import changes, running
 
 __all__ = ["Optimizer"]
 
@@ -58,6 +60,10 @@ class Optimizer:
     def _name(self) -> str:
         return type(self).__name__
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        changes.count += name in ("state", "param_groups")  # a trace holds the tensors in them
+        object.__setattr__(self, name, value)
+
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         """More parameters, with their own options: ``{"params": […], "lr": 0.01}``."""
         if not isinstance(param_group, Mapping) or "params" not in param_group:
@@ -79,6 +85,7 @@ class Optimizer:
         if names:
             group["param_names"] = names
         self.param_groups.append(group)
+        changes.count += 1
 
     def _ordered(self, params: Any) -> list[Any]:
         """The parameters as a list, which a set is not, and an iterator only once."""
@@ -123,8 +130,8 @@ class Optimizer:
             for p in group["params"]:
                 if set_to_none:
                     p._grad = None
-                elif p._grad is not None:
-                    p._grad = p._grad.new_zeros(p.shape)
+                elif p._kept_grad is LET_GO or p._grad is not None:
+                    p._grad = p.new_zeros(p.shape)
 
     # ------------------------------------------------------------ the step
 
@@ -139,6 +146,9 @@ class Optimizer:
         if closure is not None:
             with rec.setting(grad_enabled=True):
                 loss = closure()
+        trace = running()
+        if trace is not None:
+            trace.enter_optimizer(self)
         before = {p: dict(state) for p, state in self.state.items()}
         values = [(storage, storage.node) for storage in self._storages()]
         try:
@@ -153,7 +163,9 @@ class Optimizer:
         except BaseException:
             self.state = before
             raise
-        self._notice_missing_zero_grad()
+        if trace is None:
+            self._notice_missing_zero_grad()
+            changes.count += self.state.keys() != before.keys()
         for tape in rec.taps:
             tape.saw_step()
         return loss
@@ -179,9 +191,11 @@ class Optimizer:
             warnings.warn_explicit(text, UserWarning, line[0].co_filename, line[1])
 
     def _update_all(self) -> None:
-        moved = False
-        for group in self.param_groups:
+        moved, trace = False, running()
+        for k, group in enumerate(self.param_groups):
             self._check(group)
+            if trace is not None:  # its numbers are those of each call
+                group = trace.group(self, k)
             undecayed = {**group, "weight_decay": 0.0}
             spares = group.get("no_decay_on_bias")
             for p in group["params"]:

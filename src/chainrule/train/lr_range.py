@@ -114,7 +114,7 @@ def _no_trace(model: Any, optimizer: Any, data: Any) -> Iterator[None]:
     listed = [p for group in optimizer.param_groups for p in group["params"]]
     tensors = list({id(t): t for t in (*model.parameters(), *model.buffers(), *listed)}.values())
     values = [t.detach().numpy() for t in tensors]
-    gradients = [(t, t._grad) for t in tensors]
+    gradients = [(t, t._kept_grad) for t in tensors]
     modes = [(module, module.training) for module in model.modules()]
     groups = [dict(group) for group in optimizer.param_groups]
     state = {p: {name: _kept(v) for name, v in held.items()} for p, held in optimizer.state.items()}

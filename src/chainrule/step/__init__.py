@@ -1,0 +1,255 @@
+"""The whole framework in one place: what is recorded is handed to a backend.
+
+``storage.py`` decides what is pending and alive; here that work meets the backend that computes it.
+``cr.compile`` removes the remaining Python: a function is traced once per signature, the graph of
+all it does (forward, backward, update) is built, and a call runs it without recording anything.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from functools import update_wrapper
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from chainrule import storage
+from chainrule.compile.work import Work, difference, key
+from chainrule.errors import GraphError, message
+from chainrule.graph import Node
+from chainrule.lines import user_line
+from chainrule.run import reference
+from chainrule.step.effects import Effects, stand_in
+from chainrule.step.guards import Environment, StaleError
+from chainrule.step.nest import Form, put_together, take_apart
+from chainrule.step.trace import Trace, UntraceableError
+from chainrule.step.traced import Traced
+from chainrule.storage import Hold, Recorded, recorder
+from chainrule.tensor import Tensor
+
+__all__ = ["Compiled", "compile"]
+
+storage.execute = reference.run
+
+MOST_TRACES = 64  # of one function: the oldest is forgotten
+RESTLESS = 8  # traces with fewer than two hits each before a function is said to change always
+
+_built: WeakValueDictionary[str, Any] = WeakValueDictionary()  # by the key of the graph
+
+
+def compile(function: Any = None, *, keep_grads: bool = False) -> Any:
+    """Trace a function once, and run the whole of it as one program from then on.
+
+    For a training step or an evaluation: a function of tensors (also in tuples, lists and dicts)
+    and plain values, that returns such.  What it finds outside (parameters, an optimizer, random
+    streams) it reads and writes as a plain run does, to the bit.  It is traced anew when shapes,
+    dtypes or other arguments differ, or a module, an optimizer or a variable that it names has
+    changed; the rate of an optimizer may change at each step.
+
+    Values can't be looked at inside.  Gradients are not kept, unless they are read before they are
+    cleared, or ``keep_grads``.  A module is returned as it is.
+
+    >>> import chainrule as cr
+    >>> w = cr.tensor([1.0, 2.0], requires_grad=True)
+    >>> optimizer = cr.optim.SGD([w], lr=0.25)
+    >>> @cr.compile
+    ... def step(x):
+    ...     optimizer.zero_grad()
+    ...     loss = ((w - x) ** 2).sum()
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> [step(cr.zeros(2)).item() for _ in range(3)]
+    [5.0, 1.25, 0.3125]
+    """
+    if function is None:
+        return lambda function: compile(function, keep_grads=keep_grads)
+    if hasattr(function, "named_parameters"):
+        return function
+    return Compiled(function, keep_grads)
+
+
+class Compiled:
+    """What ``cr.compile`` returns: called like the function."""
+
+    def __init__(self, function: Callable[..., Any], keep_grads: bool) -> None:
+        self.function, self._keep = function, keep_grads
+        self._environment = Environment(function)
+        self._traces: dict[Any, list[tuple[list[Any], Traced]]] = {}
+        self._plain: set[Any] = set()  # signatures that no trace can repeat
+        self._lock = threading.RLock()
+        self._restless, self._told = 0, False
+        self._why = ""
+        update_wrapper(self, function)
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        """A compiled method: one program for each object."""
+        if owner is None:
+            return self
+        bound = Compiled(self.function.__get__(owner, kind), self._keep)
+        return owner.__dict__.setdefault(f"_compiled_{self.function.__name__}", bound)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        rec = recorder()
+        if rec.taps or rec.watch is not None or rec.trace is not None:  # somebody looks
+            return self.function(*args, **kwargs)
+        with self._lock:
+            tensors, form = take_apart((args, kwargs), Tensor)
+            signature = (form, rec.grad_enabled, *map(_type, tensors))
+            if signature in self._plain:
+                return self.function(*args, **kwargs)
+            traced = self._find(signature, tensors)
+            if traced is None or traced.volatile or _checks():
+                traced = self._trace(signature, form, tensors, traced)
+                if traced is None:
+                    return self.function(*args, **kwargs)
+            return traced.run(tensors)
+
+    # ------------------------------------------------------------ the traces
+
+    def _find(self, signature: Any, tensors: list[Any]) -> Traced | None:
+        """A trace that holds, with the numbers of this call."""
+        known = self._traces.get(signature)
+        if known is None:
+            self._why = "the shapes, dtypes or values of its arguments"
+            return None
+        for entry in reversed(known):
+            variables, traced = entry
+            name = self._environment.difference(variables)
+            if name:
+                self._why = f"the variable {name}"
+                continue
+            try:
+                traced.refresh()
+            except StaleError as stale:
+                self._why = str(stale)
+                continue
+            return traced
+        return None
+
+    def _trace(
+        self, signature: Any, form: Form, tensors: list[Any], known: Traced | None
+    ) -> Traced | None:
+        if known is None or known.volatile:
+            self._notice(known)
+        variables = self._environment.values()
+        trace = Trace()
+        owner = getattr(self.function, "__self__", None)
+        try:
+            with trace:
+                if hasattr(owner, "named_parameters"):
+                    trace.saw_module(owner)
+                arguments = [stand_in(trace, x) for x in tensors]
+                args, kwargs = put_together(form, arguments)
+                result = self.function(*args, **kwargs)
+                effects = Effects(trace, result, arguments, self._keep)
+            try:
+                made = Traced(trace, effects, arguments)
+            finally:
+                trace.end()
+        except UntraceableError:
+            return None
+        storage._stats.traced += 1
+        if known is not None and not known.volatile:
+            self._compare(known, made)
+        _build(made)
+        listed = self._traces.setdefault(signature, [])
+        if known is not None:
+            listed[:] = [entry for entry in listed if entry[1] is not known]
+        listed.append((variables, made))
+        self._forget()
+        made.refresh()
+        return made
+
+    def _forget(self) -> None:
+        """Keep the latest traces."""
+        while sum(map(len, self._traces.values())) > MOST_TRACES:
+            oldest = next(iter(self._traces))
+            self._traces[oldest].pop(0)
+            if not self._traces[oldest]:
+                del self._traces[oldest]
+
+    def _notice(self, known: Traced | None) -> None:
+        """Once: the function is traced again and again, and what changes."""
+        traces = [traced for listed in self._traces.values() for _, traced in listed]
+        self._restless = self._restless + 1 if all(t.hits < 2 for t in traces[-1:]) else 0
+        if self._restless <= RESTLESS or self._told:
+            return
+        self._told = True
+        why = known.volatile if known is not None else f"{self._why} changed"
+        line = user_line()
+        name = getattr(self.function, "__name__", "a function")
+        got = f"{self._restless} traces of {name} in a row"
+        remedy = "Numbers that change can be tensors: cr.tensor(number)"
+        needs = "a signature that stays"
+        text = message("compile", got, needs, why=f"At each call {why}", remedy=remedy)
+        if line is not None:
+            warnings.warn_explicit(text, UserWarning, line[0].co_filename, line[1])
+
+    @staticmethod
+    def _compare(known: Traced, made: Traced) -> None:
+        """CHAINRULE_CHECK_TRACE: a trace that holds must be what a new one finds."""
+        node = difference(known.work, made.work)
+        why = known.first_difference(made) if node is None else node.op.name
+        if why:
+            where = "" if node is None else node.where
+            got = f"another trace than before, first at {why}"
+            needs = "the same, as nothing that it depends on was seen to change"
+            raise GraphError(message("compile", got, needs, line=where))
+
+
+def _checks() -> bool:
+    return os.environ.get("CHAINRULE_CHECK_TRACE", "0") not in ("", "0")
+
+
+def _type(x: Tensor) -> tuple[Any, ...]:
+    """What a trace takes for granted of an argument."""
+    requires = x.requires_grad
+    return x.shape, x.dtype, requires and (x._leaf, x._kept_grad is None)
+
+
+class Once:
+    """A work that runs once, as a plain loop would run it: a step that begins momentum buffers."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def run(
+        self, inputs: list[np.ndarray], places: Sequence[np.ndarray | None]
+    ) -> list[np.ndarray]:
+        """See ``compile.work.Built``."""
+        rec = recorder()
+        found: dict[Node, Recorded] = {
+            node: rec.leaf(node.op, value, node.dtype)
+            for node, value in zip(self._work.inputs, inputs, strict=True)
+        }
+        with rec.undisturbed_work(), rec.setting(grad_enabled=False, scope="", line=None):
+            for node in self._work.nodes:
+                rec.scope, rec.line = node.scope, node.line
+                sources = tuple(found[source] for source in node.inputs)
+                found[node] = rec.record(node.op, sources, node.meta)
+        holds = [Hold(found[node]) for node in self._work.outputs]
+        found.clear()
+        results = [np.array(hold.node.result(), order="C") for hold in holds]
+        for k, place in enumerate(places):
+            if place is not None:
+                place[...] = results[k]
+                results[k] = place
+        return results
+
+
+def _build(made: Traced) -> None:
+    """What a backend makes of the work, or made of an equal one."""
+    if made.begins:
+        made.built = Once(made.work)
+        return
+    digest = key(made.work)
+    built = _built.get(digest)
+    if built is None:
+        built = _built[digest] = reference.build(made.work)
+        storage._stats.built += 1
+    made.built = built

@@ -1,0 +1,200 @@
+"""What must be as it was for a trace to hold: the names that a function reads, modules, optimizers.
+
+Two kinds of guard.  What anybody may change without a sound (a variable of a closure, the options
+of an optimizer) is looked at in every call.  All else is looked at when ``tracing.changes`` has
+counted a change since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import unwrap
+from operator import itemgetter
+from types import CodeType, ModuleType
+from typing import Any
+from weakref import ref
+
+from chainrule.step.trace import Group, Trace
+from chainrule.tensor import Tensor
+from chainrule.tracing import changes
+
+__all__ = ["Environment", "Guards", "Options", "StaleError"]
+
+SIMPLE = (bool, int, float, str, type(None))
+
+
+class StaleError(Exception):
+    """A trace does not hold any more: why."""
+
+
+def same(a: Any, b: Any) -> bool:
+    """The same object, or equal simple values."""
+    return a is b or (type(a) is type(b) and isinstance(a, SIMPLE) and a == b)
+
+
+class Environment:
+    """The variables that a function finds outside: in its closure, and the globals it names."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        plain = unwrap(getattr(function, "func", function))  # of a partial, and of decorators
+        plain = getattr(plain, "__func__", plain)  # of a method
+        code = getattr(plain, "__code__", None)
+        self.cells: list[tuple[str, Any]] = []
+        self.globals: dict[str, Any] = {}
+        self.names: list[str] = []
+        if code is not None:
+            self.cells = list(zip(code.co_freevars, plain.__closure__ or (), strict=True))
+            self.globals = plain.__globals__
+            self.names = [
+                name
+                for name in sorted(_names(code))
+                if name in self.globals and not isinstance(self.globals[name], (ModuleType, type))
+            ]
+
+    def values(self) -> list[Any]:
+        """What the variables are now."""
+        found = [_content(cell) for _, cell in self.cells]
+        return found + [self.globals.get(name) for name in self.names] if self.names else found
+
+    def difference(self, before: list[Any]) -> str:
+        """The first variable that is not what it was, or nothing."""
+        names = [name for name, _ in self.cells] + self.names
+        for name, was, now in zip(names, before, self.values(), strict=True):
+            if not same(was, now):
+                return name
+        return ""
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not set yet
+        return None
+
+
+def _names(code: CodeType) -> set[str]:
+    """Of globals and attributes, also in functions inside."""
+    found = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found |= _names(constant)
+    return found
+
+
+class Options:
+    """The options of an optimizer's group, as sources of numbers."""
+
+    def __init__(self, group: Group) -> None:
+        self._optimizer, self._options = group.optimizer, group.options
+        names = tuple(group.values)
+        self._get = itemgetter(*names, names[0])  # twice, so that it is a tuple even of one
+        self._last: tuple[Any, ...] | None = self._get(group.options)
+        self._parts = [(name, group.tracked[name]) for name in names]
+        self._was = group.values
+
+    def refresh(self, sources: list[Any]) -> bool:
+        """Take over what was changed: True if anything was; StaleError for another structure."""
+        now = self._get(self._options)
+        if now == self._last:
+            return False
+        self._last = None
+        for name, tracked in self._parts:
+            self._take(name, tracked, self._was[name], self._options[name], sources)
+        self._optimizer._check(self._options)
+        self._last = now
+        return True
+
+    def forget(self) -> None:
+        """A guard has failed: look again next time."""
+        self._last = None
+
+    def _take(self, name: str, tracked: Any, was: Any, now: Any, sources: list[Any]) -> None:
+        if type(now) is not type(was):
+            raise StaleError(f"{name} of an optimizer")
+        if isinstance(was, tuple) and len(was) == len(now):
+            for part, before, after in zip(tracked, was, now, strict=True):
+                self._take(name, part, before, after, sources)
+        elif type(was) in (int, float):
+            sources[tracked.key[1]] = now
+        elif was is not now and was != now:
+            raise StaleError(f"{name} of an optimizer")
+
+
+class Guards:
+    """Modules, handles and optimizers, as they were when the trace ended."""
+
+    def __init__(self, trace: Trace, places: dict[Any, int]) -> None:
+        self._seen = changes.count
+        set_in_it = {key for key, now in trace.set_at_the_end.items() if isinstance(now, Tensor)}
+        self._modules = [
+            (module, {name for owner, name in set_in_it if owner == id(module)})
+            for module in trace.modules.values()
+        ]
+        self._attributes = [_attributes(*pair) for pair in self._modules]
+        self._handles = [
+            (ref(kept.handle), places.get(kept.storage), kept.leaf, kept.path)
+            for kept in trace.kept.values()
+        ]
+        self._optimizers = [
+            (optimizer, _makeup(optimizer)) for optimizer, _ in trace.optimizers.values()
+        ]
+        self._grads = [
+            (slot.handle, slot.before) for slot in trace.grads.values() if slot.read_first
+        ]
+
+    def check(self, storages: list[Any]) -> None:
+        """Raise StaleError, saying what has changed."""
+        for handle, before in self._grads:
+            if handle._kept_grad is not before:
+                raise StaleError("a gradient")
+        if self._seen != changes.count:
+            self._look(storages)
+            self._seen = changes.count
+
+    def _look(self, storages: list[Any]) -> None:
+        for pair, before in zip(self._modules, self._attributes, strict=True):
+            now = _attributes(*pair)
+            if not (len(now) == len(before) and all(map(same, now, before))):
+                raise StaleError(f"an attribute of {type(pair[0]).__name__}")
+        for reference, place, leaf, path in self._handles:
+            handle = reference()
+            if handle is None:
+                continue
+            moved = place is not None and handle._storage is not storages[place]
+            if moved or handle._leaf != leaf or handle._path is not path:
+                raise StaleError(f"{handle._name or 'a tensor'}, its memory or requires_grad")
+        for optimizer, before in self._optimizers:
+            now = _makeup(optimizer)
+            if not (len(now) == len(before) and all(map(same, now, before))):
+                raise StaleError(f"the parameters or state of {type(optimizer).__name__}")
+
+
+def _attributes(module: Any, but: set[str]) -> list[Any]:
+    """Names and values, those of its dicts (parameters, modules, hooks) one by one."""
+    found: list[Any] = []
+    for name, value in module.__dict__.items():
+        if name in but or name == "_known_paths":
+            continue
+        found.append(name)
+        if type(value) is dict:
+            for key, part in value.items():
+                if key not in but:
+                    found += (key, part)
+        else:
+            found.append(value)
+    return found
+
+
+def _makeup(optimizer: Any) -> list[Any]:
+    """Its parameters, and for each the names and storages of its state; numbers are not in it."""
+    found: list[Any] = []
+    for group in optimizer.param_groups:
+        found += (group, *group["params"])
+    for p, held in optimizer.state.items():
+        found += (p, held)
+        for name, value in held.items():
+            tensor = isinstance(value, Tensor)
+            found += (name, value._storage if tensor else type(value))
+        steps = held.get("step")
+        found.append(steps == next(iter(optimizer.state.values())).get("step"))
+    return found
