@@ -39,8 +39,17 @@ Step = Kernel | Host
 
 
 def fuse(kernels: Sequence[Step], outputs: Sequence[Value]) -> list[Step]:
-    """The same work in fewer kernels."""
-    return _Fusion(kernels, outputs).done()
+    """The same work in fewer kernels; what nobody reads is left out."""
+    return _Fusion(_needed(kernels, outputs), outputs).done()
+
+
+def _needed(kernels: Sequence[Step], outputs: Sequence[Value]) -> list[Step]:
+    wanted, kept = set(outputs), []
+    for kernel in reversed(kernels):
+        if kernel.written() & wanted:
+            wanted |= kernel.reads()
+            kept.append(kernel)
+    return kept[::-1]
 
 
 class _Fusion:
@@ -80,7 +89,7 @@ class _Fusion:
 
     def _with_producer(self, kernel: Kernel) -> bool:
         """Merge a kernel with one that makes what it reads; True if one was found."""
-        for value in sorted(self.reads[kernel], key=lambda v: -v.nbytes):
+        for value in sorted(self.reads[kernel], key=self._rank):
             writers = self.writers.get(value, set())
             if len(writers) != 1:
                 continue
@@ -98,6 +107,14 @@ class _Fusion:
             if merged is not None and self._place(producer, kernel, merged, value):
                 return True
         return False
+
+    def _rank(self, value: Value) -> tuple[bool, int, int]:
+        """Maps first: when a kernel has gone to a sum, no other comes to it any more."""
+        sums = any(
+            isinstance(writer, Kernel) and writer.inner is not None
+            for writer in self.writers.get(value, ())
+        )
+        return sums, -value.nbytes, value.place
 
     def _place(self, producer: Kernel, kernel: Kernel, merged: Kernel, value: Value) -> bool:
         """Put the merged kernel where its inputs are there and nobody waits for it yet."""

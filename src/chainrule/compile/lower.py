@@ -157,6 +157,11 @@ class Lowering:
             self.copies[key] = Ref.whole(value)
         return self.copies[key]
 
+    @staticmethod
+    def is_number(node: Node, number: float) -> bool:
+        """Whether a node is this number, and part of the structure: a formula's constant."""
+        return node.meta.get("fixed") == number and not node.inputs
+
     def seen(self, node: Node) -> Ref:
         """How an input's value is seen."""
         return self.refs[node]
@@ -174,6 +179,8 @@ class Lowering:
     def enter(self, node: Node) -> None:
         """The kernels of one node."""
         self.node = node
+        if node in self.refs:  # a pattern has made it already
+            return
         if node.op.name in ALIASES:
             self.refs[node] = self.refs[node.inputs[ALIASES[node.op.name]]]
             return
@@ -189,7 +196,12 @@ class Lowering:
     def _elementwise(self, node: Node) -> Ref:
         body = Body()
         refs = [self.refs[source] for source in node.inputs]
-        terms = [body.read(ref.broadcast(node.shape)) for ref in refs]
+        terms = [
+            body.constant(source.meta["fixed"], source.dtype)
+            if "fixed" in source.meta
+            else body.read(ref.broadcast(node.shape))
+            for source, ref in zip(node.inputs, refs, strict=True)
+        ]
         body.put(Apply(node.dtype, node.op, tuple(terms), dict(node.meta)))
         value = self.result(node, memory_order(refs, node.shape))
         self.kernel(node.shape, body, [Write(Ref.whole(value), len(terms))])

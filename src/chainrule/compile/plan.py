@@ -361,7 +361,7 @@ class Reduce:
 
     ``body`` runs over (*axes, *extents).  parts: (combiner, term), where a combiner is "sum",
     "max", "min" or "argmax": Σ i·steps of the first maximum (of the first NaN, if there is one) in
-    the order of the extents, -1 if nothing is above the lowest number.
+    the order of the extents as i32, -1 if nothing is above the lowest number.
     """
 
     extents: Sizes

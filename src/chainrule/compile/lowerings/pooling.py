@@ -9,7 +9,7 @@ from math import prod
 from chainrule.compile.lower import Body, Lowering, lowers, memory_order
 from chainrule.compile.lowerings.reductions import lowest
 from chainrule.compile.plan import Index, Read, Reduce, Ref, Result, Write
-from chainrule.dtypes import int64
+from chainrule.dtypes import int32, int64
 from chainrule.graph import Node
 from chainrule.ops import elementwise, logic
 from chainrule.ops.pool import avg_windows, max_windows
@@ -66,7 +66,8 @@ def _max_pool_index(lowering: Lowering, node: Node) -> Ref:
     term = terms.read(_windows(ref, windows, counts, lowest(ref.dtype)))
     planes = [prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
     steps = tuple(d * p for d, p in zip(windows.dilation, planes, strict=True))
-    tap = body.put(Result(int64, 0))
+    tap = body.put(Result(int32, 0))
+    tap = body.apply(elementwise.cast, tap, result=int64, dtype="int64")
     start = body.constant(0, int64)
     first = body.constant(0, int64)  # the window's first tap that is no padding
     for axis, plane in enumerate(planes):
@@ -103,10 +104,74 @@ def _max_pool_scatter(lowering: Lowering, node: Node) -> Ref | None:
     if index_node.op.name != "max_pool_index":
         return _scattered(lowering, node, g, index)
     windows, counts = max_windows(**index_node.meta), node.inputs[0].shape[2:]
+    if _side_by_side(windows, counts, node.shape[2:]):
+        return _scattered_taps(lowering, node, g, windows)
     value = lowering.result(node, memory_order([g], g.shape))
     for phase in product(*map(range, windows.stride)):
         _scatter_phase(lowering, node, (g, index), Ref.whole(value), windows, counts, phase)
     return Ref.whole(value)
+
+
+def _side_by_side(windows: Windows, counts: Sizes, sizes: Sizes) -> bool:
+    """Whether each place belongs to one window."""
+    covered = all(c * s == n for c, s, n in zip(counts, windows.stride, sizes, strict=True))
+    simple = set(windows.padding) == {0} and set(windows.dilation) == {1}
+    return windows.kernel == windows.stride and covered and simple
+
+
+def _scattered_taps(lowering: Lowering, node: Node, g: Ref, windows: Windows) -> Ref:
+    """Each window looks for its maximum again, and writes all its places.
+
+    If the signal goes on through the ReLU that the pooling's input came from, its mask is that of
+    the maximum: where(x ≤ 0, 0, scatter(g)) = scatter(where(max ≤ 0, 0, g)), for each number.
+    """
+    x_node = node.inputs[1].inputs[0]
+    x = lowering.seen(x_node)
+    counts, kernel = g.shape[2:], windows.kernel
+    seen = _windows(lowering.stored(x) if x.bounds else x, windows, counts, 0.0)
+    terms, body = Body(), Body()
+    term = terms.read(seen)
+    tap = body.put(Result(int32, 0))
+    signal = body.read(g)
+    zero = body.constant(0.0, node.dtype)
+    mask = _mask_of_relu(lowering, node, x_node)
+    parts = [("argmax", term)]
+    if mask is not None:
+        parts.append(("max", term))
+        largest = body.put(Result(node.dtype, 1))
+        dead = body.apply(logic.le, largest, zero)
+        signal = body.apply(elementwise.where, dead, zero, signal)
+    result = mask or node
+    value = lowering.result(result, memory_order([x], x.shape))
+    whole = Ref.whole(value)
+    steps = tuple(prod(kernel[axis + 1 :]) for axis in range(len(kernel)))
+    first = body.apply(elementwise.maximum, tap, body.constant(0, int32))
+    everywhere = tuple(range(2, len(node.shape)))
+    writes = []
+    for number, place in enumerate(product(*map(range, kernel))):
+        hit = body.apply(logic.eq, first, body.constant(number, int32))
+        here = body.apply(elementwise.where, hit, signal, zero)
+        target = whole.sliced(everywhere, tuple(counts), tuple(windows.stride), place)
+        writes.append(Write(target, here))
+    inner = Reduce(kernel, terms.items, tuple(parts), steps=steps)
+    lowering.kernel(g.shape, body, writes, inner)
+    if mask is not None:
+        lowering.refs[mask] = whole
+    return whole
+
+
+def _mask_of_relu(lowering: Lowering, node: Node, x: Node) -> Node | None:
+    """The node where(x ≤ 0, 0, node), if it is all that reads the node."""
+    readers = lowering.readers.get(node, [])
+    if len(readers) != 1 or node in lowering.work.outputs or readers[0].op.name != "where":
+        return None
+    condition, nothing, otherwise = readers[0].inputs
+    if otherwise is not node or condition.op.name != "le" or condition.inputs[0] is not x:
+        return None
+    zeros = (nothing, condition.inputs[1])
+    if not all(lowering.is_number(zero, 0) for zero in zeros):
+        return None
+    return readers[0]
 
 
 def _scattered(lowering: Lowering, node: Node, g: Ref, index: Ref) -> Ref:

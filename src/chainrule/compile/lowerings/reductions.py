@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.compile.lower import Body, Lowering, Reduction, lowers, reduced_order
 from chainrule.compile.plan import Ref, Result, Write
-from chainrule.dtypes import DType, bool_, int64
+from chainrule.dtypes import DType, bool_, int32, int64
 from chainrule.graph import Node
 from chainrule.ops import elementwise, logic
 
@@ -61,8 +61,9 @@ def _argmax(lowering: Lowering, node: Node) -> Ref:
     ref = lowering.seen(node.inputs[0])
     reduction = Reduction(lowering, ref.shape, (node.meta["axis"],))
     term, after = reduction.terms.read(reduction.over(ref)), reduction.after
-    found = after.put(Result(int64, 0))
-    first = after.apply(elementwise.maximum, found, after.constant(0, int64))
+    found = after.put(Result(int32, 0))
+    first = after.apply(elementwise.maximum, found, after.constant(0, int32))
+    first = after.apply(elementwise.cast, first, result=int64, dtype="int64")
     value = lowering.result(node, reduced_order(ref, reduction.kept))
     reduction.done([("argmax", term)], Ref.whole(value), first, steps=(1,))
     return Ref.whole(value)

@@ -75,6 +75,7 @@ class Machinery:
         texts = [(code.text, "kernel") for code in codes.values()]
         functions = dict(zip(codes, engine().functions(texts), strict=True))
         order = sorted(range(len(kernels)), key=lambda k: stage[k])
+        self._order = [kernels[k] for k in order]
         segments: list[Any] = []
         for host, numbers in groupby(order, key=lambda k: isinstance(kernels[k], Host)):
             if host:

@@ -547,13 +547,7 @@ class _LanesWriter(_Tile):
                     inner[number] = loop.index
                     along(number + 1, inner, block, count)
                 return
-            taps = prod(self.axes[axis] for axis in self.inside)
-            with self.text.loop("0", str(taps)) as loop:
-                place = self._taps(index, loop.index)
-                for half in range(0, LANES, self.width):
-                    lanes = max(0, min(self.width, count - half))
-                    if lanes:
-                        self._piece(place, inner, loop.index, (block, half, lanes), rows, columns)
+            self._each_tap(index, inner, (block, count), rows, columns)
 
         def blocks(start: str, stop: str, count: int) -> None:
             inner: list[str | None] = [None] * (len(self.extents) - 1)
@@ -567,6 +561,31 @@ class _LanesWriter(_Tile):
             blocks("0", str(extent - rest), LANES)
         if rest:
             blocks(str(extent - rest), str(extent), rest)
+
+    def _each_tap(
+        self,
+        index: list[str],
+        inner: list[str | None],
+        where: tuple[str, int],
+        rows: int,
+        columns: int,
+    ) -> None:
+        """One piece of all inner elements: a loop for each of their axes."""
+        block, count = where
+
+        def along(axes: list[int], place: list[str], number: str) -> None:
+            if axes:
+                with self.text.loop("0", str(self.axes[axes[0]])) as loop:
+                    deeper = [*place[: axes[0]], loop.index, *place[axes[0] + 1 :]]
+                    size = self.text.mul(number, str(self.axes[axes[0]]))
+                    along(axes[1:], deeper, self.text.add(size, loop.index))
+                return
+            for half in range(0, LANES, self.width):
+                lanes = max(0, min(self.width, count - half))
+                if lanes:
+                    self._piece(place, inner, number, (block, half, lanes), rows, columns)
+
+        along(self.inside, list(index), "0")
 
     def _whole(self, index: list[str], rows: int, columns: int) -> None:
         """No pieces: one chain for each partial sum, kept in registers."""

@@ -11,7 +11,7 @@ import numpy as np
 from chainrule.compile.machine import Machine
 from chainrule.compile.plan import LANES, Contract, Instruction, Kernel, Reduce, Value
 from chainrule.compile.schedule import chunk_size, ordered, work_of
-from chainrule.dtypes import DType, bool_, int64
+from chainrule.dtypes import DType, bool_, int32
 from chainrule.run.llvm.contract import tree, write_contract
 from chainrule.run.llvm.scalar import Scalars
 from chainrule.run.llvm.value import Value as Vector
@@ -149,7 +149,7 @@ def _first(writer: Writer, reduce: Reduce, width: int) -> list[Vector]:
                 s.constant(_highest(dtype) if combiner == "min" else _lowest(dtype), dtype)
             )
         if combiner == "argmax":
-            firsts.append(s.constant(-1, int64))
+            firsts.append(s.constant(-1, int32))
     return firsts
 
 
@@ -185,7 +185,7 @@ def _combined(
             k += 1
             place = before[k]
             better = s.logical_or(new > old, s.logical_and(new != new, old == old))
-            here = writer.splat(number, int64, at.width)
+            here = writer.splat(number, int32, at.width)
             after += [s.where(better, new, old), s.where(better, here, place)]
         k += 1
     return after
@@ -202,6 +202,8 @@ def _chain(writer: Writer, reduce: Reduce, at: Lanes) -> list[Vector]:
         axis = len(inner)
         if axis == len(reduce.extents):
             here = Lanes((*at.index, *inner), at.axis, at.width, at.count)
+            if number.startswith("%") and any(c == "argmax" for c, _ in reduce.parts):
+                number = text.let(f"trunc i64 {number} to i32")
             totals = _combined(writer, reduce, totals, here, number)
             return
         extent = reduce.extents[axis]
