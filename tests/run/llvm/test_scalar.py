@@ -12,6 +12,7 @@ from scipy import special as special_functions
 from chainrule.dtypes import bool_, float32, float64, int32, int64, uint8
 from chainrule.errors import ChainruleError, DtypeError
 from chainrule.ops import REGISTRY, Elementwise, scalars
+from chainrule.ops.op import Op
 from chainrule.ops.windows import Type
 from chainrule.run.llvm.engine import engine
 from chainrule.run.llvm.scalar import Scalars, Value
@@ -64,6 +65,11 @@ def same_at_every_width(formula, arrays, result):
     for other in others:
         assert wide.tobytes() == other.tobytes()
     return wide
+
+
+def bits(x):
+    """The bytes, with one NaN for all."""
+    return np.where(np.isnan(x), np.nan, x).tobytes()
 
 
 # ---------------------------------------------------------------- every op of the registry
@@ -122,6 +128,8 @@ ROUNDED = {"exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "pow", "
 
 def accepted(op, arrays, meta):
     """The rows that the op's own check lets pass, such as those with a divisor other than 0."""
+    if type(op).check is Op.check and op.name not in ("sin", "cos"):
+        return arrays
 
     def passes(*row):
         try:
@@ -147,6 +155,23 @@ def test_an_op_is_what_the_reference_computes(op, kind):
         closely(y, op.reference(*arrays, **meta), op.name in ROUNDED)
 
 
+PAIRED = [op for op in OPS if op.arity == 2]
+
+
+@pytest.mark.parametrize("kind", [float32, int32], ids=lambda d: d.name)
+@pytest.mark.parametrize("op", PAIRED, ids=lambda op: op.name)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_an_operand_known_beforehand_changes_no_bit(op, kind):
+    x = special(kind)
+    for number in x[x > 0][:6].tolist() + ([-0.0, np.nan] if kind is float32 else []):
+        both = [x, np.full_like(x, number)]
+        result = admitted(op, both, {})
+        if result is None:
+            continue
+        known = compute(lambda s, a, n=number: op.scalar(s, a, s.constant(n, kind)), [x], result)
+        assert bits(known) == bits(compute(op.scalar, both, result))
+
+
 # ---------------------------------------------------------------- how exact functions are
 
 F32 = {  # measured over all 2³² float32, rounded up
@@ -159,6 +184,8 @@ F32 = {  # measured over all 2³² float32, rounded up
     "sin": (np.sin, 1.6),
     "cos": (np.cos, 1.6),
 }
+# What C's own functions may add to a bound, where no type is longer than float64.
+SLACK = 0 if np.finfo(np.longdouble).nmant > 60 else 1
 F64 = {name: (None if name == "erf" else exact, 2.0) for name, (exact, _) in F32.items()}
 
 
@@ -200,7 +227,6 @@ def test_float32_functions_are_as_exact_as_they_say(name):
     assert ulps(y, exact(x.astype(np.float64))) <= bound
 
 
-@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 60, reason="there is no longer long double")
 @pytest.mark.parametrize("name", F64)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_float64_functions_are_within_2_ulp(name):
@@ -209,10 +235,10 @@ def test_float64_functions_are_within_2_ulp(name):
     if name in ("sin", "cos"):
         x = x[~(np.abs(x) >= FARTHEST) | np.isinf(x)]
     y = compute(lambda s, x: getattr(s, name)(x), [x], float64)
-    if exact is None:  # erf of C errs by less than 1 ulp
+    if exact is None:
         assert ulps(y, np.array([math.erf(v) for v in x])) <= bound + 1
     else:
-        assert ulps(y, exact(x.astype(np.longdouble))) <= bound
+        assert ulps(y, exact(x.astype(np.longdouble))) <= bound + SLACK
 
 
 @pytest.mark.parametrize("name", F32)
@@ -228,7 +254,8 @@ def test_functions_keep_the_sign_of_zero(name):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_sigmoid_as_its_formula_is_written():
     x = np.concatenate([bit_patterns(np.float32, 200_000), near_0(np.float32, 100_000)])
-    y = compute(REGISTRY["sigmoid"].scalar, [x], float32)
+    (sigmoid,) = (op for op in OPS if op.name == "sigmoid")
+    y = compute(sigmoid.scalar, [x], float32)
     assert ulps(y, special_functions.expit(x.astype(np.float64))) <= 2.2  # 1 + e rounds as well
 
 
@@ -268,7 +295,7 @@ def test_fixed_powers_of_floats(exponent):
     assert ulps(y, exactly(x.astype(np.float64), np.float32(exponent))) <= 1.3
     x = x.astype(np.float64)
     y = compute(lambda s, x: s.power(x, exponent), [x], float64)
-    assert ulps(y, exactly(x.astype(np.longdouble), exponent)) <= 1.3
+    assert ulps(y, exactly(x.astype(np.longdouble), exponent)) <= 1.3 + SLACK
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -277,7 +304,7 @@ def test_powers_of_floats():
     a = 10.0 ** np.concatenate([rng.uniform(-30, 30, 50_000), rng.uniform(-0.1, 0.1, 50_000)])
     b = np.concatenate([rng.uniform(-10, 10, 50_000), rng.uniform(-3000, 3000, 50_000)])
     y = compute(lambda s, a, b: s.power(a, b), [a, b], float64)
-    assert ulps(y, np.power(a.astype(np.longdouble), b.astype(np.longdouble))) <= 1.1
+    assert ulps(y, np.power(a.astype(np.longdouble), b.astype(np.longdouble))) <= 1.1 + SLACK
     a, b = a.astype(np.float32), b.astype(np.float32)
     y = compute(lambda s, a, b: s.power(a, b), [a, b], float32)
     assert ulps(y, np.power(a.astype(np.float64), b.astype(np.float64))) <= 0.51
@@ -300,10 +327,6 @@ PAIRS = st.lists(st.tuples(FLOATS, FLOATS), min_size=1, max_size=40)
 def quotient_and_rest(a, b, kind):
     q = compute(lambda s, a, b: s.floor_divide(a, b), [a, b], kind, width=8)
     return q, compute(lambda s, a, b: s.remainder(a, b), [a, b], kind, width=8)
-
-
-def bits(x):
-    return np.where(np.isnan(x), np.nan, x).tobytes()
 
 
 @given(PAIRS)

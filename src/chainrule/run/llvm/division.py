@@ -101,6 +101,8 @@ def _largest(excess: Value, step: int) -> str:
 
 def whole_power(a: Value, b: Value) -> Value:
     """aᵇ for b ≥ 0 by squaring; what does not fit is lost, as in NumPy."""
+    if b.number is not None:
+        return fixed_power(a, int(b.number))
     text, one = a.text, a.like(1)
     carried = [(a.kind, one.name), (a.kind, a.name), (b.kind, b.name)]
     with text.loop("0", str(8 * b.dtype.itemsize), carried=carried) as loop:

@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+
 from chainrule.dtypes import DType, bool_, float32, float64, int32, int64, uint8
 from chainrule.run.llvm import division, exponential, normal, trigonometric
 from chainrule.run.llvm.text import Text
@@ -48,14 +51,14 @@ class Scalars:
         a, b = _two(a, b)
         if a.dtype is bool_:
             return a | b
-        return _extreme(a, b, lambda a, b: a > b)
+        return _extreme(a, b, operator.gt)
 
     def minimum(self, a: Value | Number, b: Value | Number) -> Value:
         """The smaller one; NaN if either is."""
         a, b = _two(a, b)
         if a.dtype is bool_:
             return a & b
-        return _extreme(a, b, lambda a, b: a < b)
+        return _extreme(a, b, operator.lt)
 
     # ------------------------------------------------------------ signs and roots
 
@@ -106,18 +109,16 @@ class Scalars:
     def power(self, a: Value, b: Value | Number) -> Value:
         """aᵇ; whole numbers to a broken power are computed in float64, as NumPy does."""
         dtype = a.dtype
-        if isinstance(b, Value) and b.number is not None:
-            b = b.number
-        if dtype.is_floating_point:
-            return _fixed_power(a, b) if not isinstance(b, Value) else exponential.power(a, b)
+        if dtype.is_floating_point:  # one arithmetic for all b that are values, known or not
+            return exponential.power(a, b) if isinstance(b, Value) else _fixed_power(a, b)
         if isinstance(b, float):
             return self.cast(self.power(self.cast(a, float64), b), dtype)
         if dtype is bool_:  # 0 or 1 to the power 0 or 1
             b = self.cast(b, uint8) if isinstance(b, Value) else int(b)
             return self.cast(self.power(self.cast(a, uint8), b), bool_)
-        if isinstance(b, Value):
-            return division.whole_power(a, b)
-        return division.fixed_power(a, b)
+        if not isinstance(b, Value):
+            return division.fixed_power(a, b)
+        return division.whole_power(a, b)
 
     # ------------------------------------------------------------ logic
 
@@ -167,14 +168,12 @@ def _two(a: Value | Number, b: Value | Number) -> tuple[Value, Value]:
     return b.like(a), b
 
 
-def _extreme(a: Value, b: Value, beats) -> Value:
-    """a where it beats b, else b; NaN if either is."""
-    if b.number is not None:
-        a, b = b, a  # then one instruction does it: where the other is NaN, nothing beats it
-    y = select(beats(a, b), a, b)
-    if not a.dtype.is_floating_point or (a.number is not None and a.number == a.number):
+def _extreme(a: Value, b: Value, beats: Callable[[Value, Value], Value]) -> Value:
+    """b where it beats a, else a; NaN if either is: a NaN is beaten by nothing."""
+    y = select(beats(b, a), b, a)
+    if not b.dtype.is_floating_point or b.is_number():
         return y
-    return select(a != a, a, y)
+    return select(b != b, b, y)
 
 
 def _truncated(x: Value, dtype: DType) -> Value:

@@ -65,6 +65,10 @@ class Value:
         """The LLVM type, such as ``<16 x float>``."""
         return kind_of(self.dtype, self.width)
 
+    def is_number(self) -> bool:
+        """Each lane is known to hold a number other than NaN."""
+        return self.number is not None and self.number == self.number
+
     # ------------------------------------------------------------ how instructions are written
 
     def let(self, instruction: str, dtype: DType | None = None) -> Value:
