@@ -97,15 +97,19 @@ def test_peak_memory_of_a_program_is_its_own():
 def test_orders_and_answers():
     orders = [
         {"order": "build", "contestant": "plain", "network": "xor", "scale": {}, "threads": 2},
+        {"order": "memory"},
         {"order": "first"},
         {"order": "burst", "what": "nothing", "seconds": 1},
     ]
     text = "".join(json.dumps(order) + "\n" for order in orders)
-    program = "from chainrule.bench.worker import main; print('noise'); main()"
+    program = (
+        "from chainrule.bench import worker; "
+        "worker.Worker.memory = lambda self: print('noise') or {}; worker.main()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], input=text, capture_output=True, text=True
     )
-    noise, built, first, failed = done.stdout.splitlines()
-    assert (noise, built) == ("noise", "{}")
+    built, memory, first, failed = done.stdout.splitlines()
+    assert (built, memory) == ("{}", "{}") and "noise" in done.stderr
     assert 0 < json.loads(first)["loss"] < 2
     assert json.loads(failed) == {"error": "KeyError: 'nothing'"}
