@@ -51,14 +51,14 @@ class Scalars:
         a, b = _two(a, b)
         if a.dtype is bool_:
             return a | b
-        return _extreme(a, b, operator.gt)
+        return _extreme(a, b, operator.ge)
 
     def minimum(self, a: Value | Number, b: Value | Number) -> Value:
         """The smaller one; NaN if either is."""
         a, b = _two(a, b)
         if a.dtype is bool_:
             return a & b
-        return _extreme(a, b, operator.lt)
+        return _extreme(a, b, operator.le)
 
     # ------------------------------------------------------------ signs and roots
 
@@ -169,7 +169,7 @@ def _two(a: Value | Number, b: Value | Number) -> tuple[Value, Value]:
 
 
 def _extreme(a: Value, b: Value, beats: Callable[[Value, Value], Value]) -> Value:
-    """b where it beats a, else a; NaN if either is: a NaN is beaten by nothing."""
+    """b unless a beats it: of 0 and -0 the second, as NumPy has it; NaN if either is."""
     y = select(beats(b, a), b, a)
     if not b.dtype.is_floating_point or b.is_number():
         return y
