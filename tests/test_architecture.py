@@ -14,29 +14,12 @@ MOST_LINES = 600
 # Rooms in the order of the data. A module may import what stands in its list (a folder: all of it).
 BASE = ["errors", "dtypes", "files"]
 MATHEMATICS = [*BASE, "graph", "lines", "ops"]
+HANDLE = [*MATHEMATICS, "random", "storage", "tracked", "tracing", "recording", "device", "tensor"]
 TENSOR = [
-    *MATHEMATICS,
-    "random",
-    "storage",
-    "tracked",
-    "tracing",
-    "recording",
-    "device",
-    "operands",
-    "path",
-    "handle",
-    "exchange",
-    "operators",
-    "order",
-    "places",
-    "filling",
-    "views",
-    "indexing",
-    "tensor",
+    *HANDLE,
     "tape",
     "anomaly",
     "creation",
-    "contraction",
     "functions",
 ]
 GRADIENTS = [*TENSOR, "backprop", "func", "autograd", "gradcheck", "names"]
@@ -54,7 +37,7 @@ MAY_IMPORT = {
     "lines": [*BASE, "graph"],
     "random": MATHEMATICS,
     "storage": MATHEMATICS,
-    "tensor": TENSOR,
+    "tensor": HANDLE,
     "backprop": TENSOR,
     "func": GRADIENTS,
     "autograd": GRADIENTS,
@@ -72,7 +55,7 @@ MAY_IMPORT = {
     "inspect": [*NETWORKS, "inspect", "run", "compile", "models", "optim"],
     "io": [*NETWORKS, "io", "optim"],
 }
-# What the handle of tensor.py is made of obeys tensor's rule.
+# What stands around the tensor obeys its rule.
 for part in TENSOR[len(MATHEMATICS) :]:
     MAY_IMPORT.setdefault(part, TENSOR)
 # These may import everything, and nothing else imports them.

@@ -5,7 +5,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import autograd
-from chainrule.tensor import PRINTED
+from chainrule.tensor.tensor import PRINTED
 
 
 def test_constructors_of_old():

@@ -18,7 +18,6 @@ from typing import Any
 
 from chainrule import autograd, backprop, func, names, nn, optim, step
 from chainrule.anomaly import detect_anomaly
-from chainrule.contraction import einsum, tensordot
 from chainrule.creation import (
     arange,
     as_tensor,
@@ -213,6 +212,7 @@ from chainrule.step import compile
 from chainrule.storage import stats
 from chainrule.tape import record
 from chainrule.tensor import Tensor, tensor
+from chainrule.tensor.contraction import einsum, tensordot
 
 __all__ = [
     "ChainruleError",

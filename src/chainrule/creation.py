@@ -11,12 +11,12 @@ from chainrule import random as streams
 from chainrule.device import Device
 from chainrule.dtypes import DType, dtype_of, float32, int64
 from chainrule.errors import ShapeError, UsageError, message
-from chainrule.operands import axis_of, draw_nodes, numpy_words
-from chainrule.operators import choose
 from chainrule.ops import leaf, movement
 from chainrule.ops import random as draws
 from chainrule.storage import recorder
 from chainrule.tensor import Tensor, tensor
+from chainrule.tensor.operands import axis_of, draw_nodes, numpy_words
+from chainrule.tensor.operators import choose
 
 __all__ = [
     "arange",

@@ -15,7 +15,7 @@ from chainrule.creation import rand, randn, zeros
 from chainrule.dtypes import DType, dtype_of, float32
 from chainrule.errors import DtypeError, ShapeError, UsageError, message, not_found
 from chainrule.graph import type_text
-from chainrule.tensor import PRINTED, Tensor, tensor
+from chainrule.tensor.tensor import PRINTED, Tensor, tensor
 
 __all__ = [
     "BoolTensor", "ByteTensor", "DoubleTensor", "FloatTensor", "IntTensor", "LongTensor", "Size",

@@ -108,7 +108,7 @@ def test_an_installed_torch_is_neither_loaded_nor_changed():
         with torch_is_chainrule():
             import torch
 
-            assert torch.Tensor.__module__ == "chainrule.tensor"
+            assert torch.Tensor.__module__.startswith("chainrule.")
             assert "torch.marker" not in sys.modules
         assert sys.modules["torch.marker"] is marker
         assert getattr(sys.modules.get("torch"), "Tensor", None) is not torch.Tensor

@@ -11,8 +11,8 @@ from chainrule.nn.calls import here, inner, public
 from chainrule.nn.init import constant_parameter
 from chainrule.nn.module import Module
 from chainrule.nn.parameter import number_type
-from chainrule.operators import choose
 from chainrule.tensor import Tensor
+from chainrule.tensor.operators import choose
 
 __all__ = [
     "ELU",

@@ -9,8 +9,8 @@ from chainrule.errors import ShapeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public
 from chainrule.nn.module import Module
-from chainrule.operators import choose
 from chainrule.tensor import Tensor
+from chainrule.tensor.operators import choose
 
 __all__ = ["Dropout", "Dropout1d", "Dropout2d", "dropout", "dropout1d", "dropout2d"]
 

@@ -13,11 +13,11 @@ from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public
 from chainrule.nn.module import Module
 from chainrule.nn.parameter import Parameter, number_type
-from chainrule.operators import choose
 from chainrule.ops import index
 from chainrule.ops.labels import class_index
 from chainrule.storage import recorder
 from chainrule.tensor import Tensor, tensor
+from chainrule.tensor.operators import choose
 
 __all__ = ["Embedding", "embedding", "one_hot"]
 

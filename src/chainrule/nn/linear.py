@@ -14,11 +14,11 @@ from chainrule.nn.init import uniform_parameter
 from chainrule.nn.module import Module
 from chainrule.nn.parameter import number_type
 from chainrule.nn.sizes import Sized
-from chainrule.operands import expand_node
 from chainrule.ops import elementwise, movement
 from chainrule.ops.linear import matmul
 from chainrule.storage import recorder
 from chainrule.tensor import Tensor
+from chainrule.tensor.operands import expand_node
 
 __all__ = ["Bilinear", "Flatten", "Identity", "Linear", "Unflatten", "bilinear", "linear"]
 

@@ -12,8 +12,8 @@ from chainrule.errors import ShapeError, UsageError, message
 from chainrule.graph import type_text
 from chainrule.nn.calls import here, inner, public, shape_of
 from chainrule.nn.module import Module
-from chainrule.operators import choose
 from chainrule.tensor import Tensor
+from chainrule.tensor.operators import choose
 
 __all__ = [
     "HalfMSELoss",

@@ -7,9 +7,9 @@ from typing import Any
 from chainrule.nn.activation import minus_log_sigmoid
 from chainrule.nn.calls import public
 from chainrule.nn.loss import Loss, WeightedLoss, reduced, same_shapes
-from chainrule.operators import choose
 from chainrule.ops.labels import probability, sign_label
 from chainrule.tensor import Tensor
+from chainrule.tensor.operators import choose
 
 __all__ = [
     "BCELoss",

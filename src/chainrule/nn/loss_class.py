@@ -14,10 +14,10 @@ from chainrule.errors import DtypeError, ShapeError, UsageError, message
 from chainrule.lines import user_line
 from chainrule.nn.calls import here, public, shape_of
 from chainrule.nn.loss import Loss, WeightedLoss, check_reduction, reduced, same_shapes, type_of
-from chainrule.operators import choose
 from chainrule.ops.labels import class_index
 from chainrule.storage import recorder
 from chainrule.tensor import Tensor
+from chainrule.tensor.operators import choose
 
 __all__ = [
     "CrossEntropyLoss",

@@ -6,9 +6,9 @@ from typing import Any
 
 from chainrule.nn.calls import inner, public
 from chainrule.nn.loss import Loss, reduced, same_shapes
-from chainrule.operators import choose
 from chainrule.ops.labels import sign_label
 from chainrule.tensor import Tensor
+from chainrule.tensor.operators import choose
 
 __all__ = [
     "CosineEmbeddingLoss",

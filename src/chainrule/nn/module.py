@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
+from chainrule.device import Device
 from chainrule.dtypes import float32, float64
 from chainrule.errors import (
     ChainruleError,
@@ -15,14 +16,14 @@ from chainrule.errors import (
     message,
     not_found,
 )
-from chainrule.handle import LET_GO
 from chainrule.nn import states
 from chainrule.nn.calls import calls, locate
 from chainrule.nn.fitting import name_inputs_that_fit
 from chainrule.nn.hooks import Handle, watch_backward, with_keywords
 from chainrule.nn.parameter import Parameter
 from chainrule.storage import recorder
-from chainrule.tensor import Device, Tensor
+from chainrule.tensor import Tensor
+from chainrule.tensor.handle import LET_GO
 from chainrule.tracing import changes, running
 
 __all__ = ["Module"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chainrule.operators import choose
 from chainrule.optim.optimizer import NOT_NEGATIVE, TWO_FACTORS, Optimizer, State
 from chainrule.tensor import Tensor
+from chainrule.tensor.operators import choose
 
 __all__ = ["LAMB", "Adam", "AdamW"]
 

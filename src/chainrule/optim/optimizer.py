@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import CheckpointError, GradientError, UsageError, message
-from chainrule.handle import LET_GO
 from chainrule.lines import user_line
 from chainrule.storage import Storage, recorder
 from chainrule.tensor import Tensor, tensor
+from chainrule.tensor.handle import LET_GO
 from chainrule.tracing import changes, running
 
 __all__ = ["Optimizer"]

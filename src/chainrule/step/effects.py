@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.errors import UsageError, message
-from chainrule.handle import LET_GO
 from chainrule.step.nest import take_apart
 from chainrule.step.trace import MISSING, Trace
 from chainrule.storage import Recorded, Storage
 from chainrule.tensor import Tensor
+from chainrule.tensor.handle import LET_GO
 
 __all__ = ["Argument", "Effects", "stand_in"]
 

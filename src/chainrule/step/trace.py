@@ -18,12 +18,12 @@ import numpy as np
 
 from chainrule.autograd import Custom
 from chainrule.errors import FailedError, GradientError, UsageError, message
-from chainrule.handle import LET_GO, let_go
 from chainrule.lines import line_text, user_line
 from chainrule.ops import history, leaf
 from chainrule.random import Stream, noted
 from chainrule.storage import FAILED, Leaf, Recorded, Storage, recorder
 from chainrule.tensor import Tensor
+from chainrule.tensor.handle import LET_GO, let_go
 from chainrule.tracing import TRACES, changes
 from chainrule.tracked import Numbers, Tracked
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from chainrule.compile.work import Built
-from chainrule.handle import LET_GO
 from chainrule.ops import leaf
 from chainrule.step.effects import Argument, Effects
 from chainrule.step.extract import Extract
@@ -22,6 +21,7 @@ from chainrule.step.nest import builder
 from chainrule.step.trace import Trace
 from chainrule.storage import COMPUTED, Recorded, Storage, recorder
 from chainrule.tensor import Tensor
+from chainrule.tensor.handle import LET_GO
 from chainrule.tracing import changes
 from chainrule.tracked import Tracked
 

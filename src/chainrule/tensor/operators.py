@@ -14,9 +14,14 @@ import numpy as np
 from chainrule.dtypes import DType, bool_, float32, float64, int64, uint8
 from chainrule.errors import DtypeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
-from chainrule.handle import Handle
 from chainrule.lines import line_text, user_line
-from chainrule.operands import (
+from chainrule.ops import elementwise as e
+from chainrule.ops import logic, reduce
+from chainrule.ops.linear import matmul
+from chainrule.ops.op import Op
+from chainrule.storage import recorder
+from chainrule.tensor.handle import Handle
+from chainrule.tensor.operands import (
     NUMBERS,
     Axes,
     axes_of,
@@ -27,14 +32,9 @@ from chainrule.operands import (
     numpy_words,
     together,
 )
-from chainrule.ops import elementwise as e
-from chainrule.ops import logic, reduce
-from chainrule.ops.linear import matmul
-from chainrule.ops.op import Op
-from chainrule.storage import recorder
 
 if TYPE_CHECKING:
-    from chainrule.tensor import Tensor
+    from chainrule.tensor.tensor import Tensor
 
 __all__ = ["Operators", "choose", "in_place"]
 

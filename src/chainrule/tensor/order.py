@@ -14,13 +14,13 @@ import numpy as np
 from chainrule.dtypes import float64, int64
 from chainrule.errors import DtypeError, IndexRangeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
-from chainrule.operands import Axes, axis_of, numpy_words
-from chainrule.operators import Operators, choose
 from chainrule.ops import reduce
 from chainrule.storage import recorder
+from chainrule.tensor.operands import Axes, axis_of, numpy_words
+from chainrule.tensor.operators import Operators, choose
 
 if TYPE_CHECKING:
-    from chainrule.tensor import Tensor
+    from chainrule.tensor.tensor import Tensor
 
 __all__ = ["Order", "Picked"]
 

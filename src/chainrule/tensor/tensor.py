@@ -13,7 +13,6 @@ from weakref import ref
 
 import numpy as np
 
-from chainrule import indexing
 from chainrule.device import CPU, KINDS, Device
 from chainrule.dtypes import DType, bool_, dtype_of, float32, float64, int32, int64, uint8
 from chainrule.errors import (
@@ -23,16 +22,17 @@ from chainrule.errors import (
     message,
     not_found,
 )
-from chainrule.exchange import Snapshot, called_by_numpy
-from chainrule.filling import Filling
 from chainrule.graph import type_text
-from chainrule.operands import number_node
 from chainrule.ops import elementwise, leaf
 from chainrule.ops.movement import concatenate
-from chainrule.path import Step
 from chainrule.storage import FAILED, Recorded, Storage, recorder
+from chainrule.tensor import indexing
+from chainrule.tensor.exchange import Snapshot, called_by_numpy
+from chainrule.tensor.filling import Filling
+from chainrule.tensor.operands import number_node
+from chainrule.tensor.path import Step
+from chainrule.tensor.views import Views
 from chainrule.tracing import TRACES, changes, touched
-from chainrule.views import Views
 
 __all__ = ["Tensor", "tensor"]
 

@@ -14,13 +14,13 @@ import numpy as np
 from chainrule.dtypes import bool_, int64
 from chainrule.errors import DtypeError, IndexRangeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
-from chainrule.operands import broadcast_shapes, expand_node
-from chainrule.operators import choose
 from chainrule.ops import index as index_ops
 from chainrule.storage import recorder
+from chainrule.tensor.operands import broadcast_shapes, expand_node
+from chainrule.tensor.operators import choose
 
 if TYPE_CHECKING:
-    from chainrule.tensor import Tensor
+    from chainrule.tensor.tensor import Tensor
 
 __all__ = ["read", "write"]
 

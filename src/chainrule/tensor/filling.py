@@ -14,15 +14,15 @@ from chainrule import random as streams
 from chainrule.dtypes import dtype_of
 from chainrule.errors import DtypeError, ShapeError, UsageError, message
 from chainrule.graph import type_text
-from chainrule.operands import draw_nodes
-from chainrule.operators import choose
 from chainrule.ops import leaf
 from chainrule.ops import random as draws
-from chainrule.places import Places
 from chainrule.storage import recorder
+from chainrule.tensor.operands import draw_nodes
+from chainrule.tensor.operators import choose
+from chainrule.tensor.places import Places
 
 if TYPE_CHECKING:
-    from chainrule.tensor import Tensor
+    from chainrule.tensor.tensor import Tensor
 
 __all__ = ["Filling"]
 

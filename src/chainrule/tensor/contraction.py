@@ -10,9 +10,9 @@ import numpy as np
 
 from chainrule.errors import ShapeError, UsageError, message
 from chainrule.graph import type_text
-from chainrule.operands import axis_of
-from chainrule.operators import choose
-from chainrule.tensor import Tensor, tensor
+from chainrule.tensor.operands import axis_of
+from chainrule.tensor.operators import choose
+from chainrule.tensor.tensor import Tensor, tensor
 
 __all__ = ["einsum", "tensordot"]
 

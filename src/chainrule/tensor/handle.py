@@ -15,15 +15,15 @@ from chainrule.dtypes import DType, bool_
 from chainrule.errors import DtypeError, GradientError, ShapeError, message
 from chainrule.graph import type_text
 from chainrule.lines import line_text, user_line
-from chainrule.operands import cast_node, expand_node, number_node
 from chainrule.ops import elementwise, history, leaf, movement
 from chainrule.ops.op import Op
-from chainrule.path import Step, put_back
 from chainrule.storage import Hold, Leaf, Recorded, Storage, recorder
+from chainrule.tensor.operands import cast_node, expand_node, number_node
+from chainrule.tensor.path import Step, put_back
 from chainrule.tracing import TRACES, touched
 
 if TYPE_CHECKING:
-    from chainrule.tensor import Tensor
+    from chainrule.tensor.tensor import Tensor
 
 __all__ = ["LET_GO", "Handle", "let_go"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import DtypeError, ReadOnlyError, message
-from chainrule.operands import NUMBERS
+from chainrule.tensor.operands import NUMBERS
 
 __all__ = ["Snapshot", "called_by_numpy"]
 

@@ -11,15 +11,15 @@ import numpy as np
 from chainrule.dtypes import int64
 from chainrule.errors import ShapeError, message
 from chainrule.graph import type_text
-from chainrule.handle import Handle
-from chainrule.operands import axis_of, number_node, numpy_words
 from chainrule.ops import movement
 from chainrule.ops.op import Op
-from chainrule.path import Step, contiguous_strides, path_strides, reshaped_strides
 from chainrule.storage import Recorded
+from chainrule.tensor.handle import Handle
+from chainrule.tensor.operands import axis_of, number_node, numpy_words
+from chainrule.tensor.path import Step, contiguous_strides, path_strides, reshaped_strides
 
 if TYPE_CHECKING:
-    from chainrule.tensor import Tensor
+    from chainrule.tensor.tensor import Tensor
 
 __all__ = ["Views"]
 

@@ -13,15 +13,15 @@ import numpy as np
 from chainrule.dtypes import bool_
 from chainrule.errors import DtypeError, ShapeError, message
 from chainrule.graph import type_text
-from chainrule.operands import NUMBERS, axis_of, broadcast_shapes, numpy_words
-from chainrule.operators import choose, in_place
 from chainrule.ops import index as i
-from chainrule.order import Order
-from chainrule.path import reshaped_strides
 from chainrule.storage import recorder
+from chainrule.tensor.operands import NUMBERS, axis_of, broadcast_shapes, numpy_words
+from chainrule.tensor.operators import choose, in_place
+from chainrule.tensor.order import Order
+from chainrule.tensor.path import reshaped_strides
 
 if TYPE_CHECKING:
-    from chainrule.tensor import Tensor
+    from chainrule.tensor.tensor import Tensor
 
 __all__ = ["Places"]
 
