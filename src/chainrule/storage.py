@@ -324,11 +324,18 @@ class Program:
             self._free(source)
         self._free(node)
 
+    def wants(self, node: Recorded) -> bool:
+        """Whether the value is wanted after the program; a number weighs nothing, and is shown."""
+        return bool(
+            not node.shape
+            or node.holders
+            or node.saves
+            or node in self._spared
+            or node in self.committed
+        )
+
     def _free(self, node: Recorded) -> None:
-        if not node.shape:  # a number weighs nothing, and explain can still show it
-            return
-        wanted = node.holders or node.saves or node in self._spared or node in self.committed
-        if not (wanted or self._readers.get(node)):
+        if not (self.wants(node) or self._readers.get(node)):
             node.value = None
 
     def fail(self, node: Recorded, error: BaseException) -> None:

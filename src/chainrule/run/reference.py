@@ -7,7 +7,7 @@ op whose NumPy loops may round differently for other strides gets C-contiguous i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,18 @@ from chainrule.graph import Node
 from chainrule.ops.op import Op
 from chainrule.run.blas import one_thread
 
-__all__ = ["build", "run"]
+__all__ = ["build", "reference_value", "run"]
 
 
-def run(program: Any) -> None:
-    """Compute the nodes of a ``storage.Program`` in order.
+def run(
+    program: Any, value_of: Callable[[Node, list[np.ndarray]], np.ndarray] | None = None
+) -> None:
+    """Compute the nodes of a ``storage.Program`` in order; ``value_of`` computes one of them.
 
     Data-dependent checks (labels, indices) come first.  A node that fails does not stop the others:
     what depends on it fails with it, everything else is computed.
     """
+    value_of = value_of or reference_value
     for node in program.checkable():
         try:
             node.op.check(*program.arguments(node), **node.meta)
@@ -40,7 +43,7 @@ def run(program: Any) -> None:
             if values is None:
                 continue
             try:
-                value = _compute(program, node, values)
+                value = _compute(program, node, values, value_of)
                 if node.recorder.watch is not None:
                     node.recorder.watch.saw_value(node, values, value)
             except Exception as error:
@@ -50,7 +53,12 @@ def run(program: Any) -> None:
                 program.finish(node, value)
 
 
-def _compute(program: Any, node: Any, values: list[np.ndarray]) -> np.ndarray:
+def _compute(
+    program: Any,
+    node: Any,
+    values: list[np.ndarray],
+    value_of: Callable[[Node, list[np.ndarray]], np.ndarray],
+) -> np.ndarray:
     op = node.op
     if op.name == "put" and program.may_overwrite(node):
         base = values[0]
@@ -58,10 +66,10 @@ def _compute(program: Any, node: Any, values: list[np.ndarray]) -> np.ndarray:
         op.write(*values, **node.meta)
         return base
     op.check(*values, **node.meta)
-    return _value(node, values)
+    return value_of(node, values)
 
 
-def _value(node: Node, values: list[np.ndarray]) -> np.ndarray:
+def reference_value(node: Node, values: list[np.ndarray]) -> np.ndarray:
     """One node by its reference semantics."""
     if not node.op.any_strides:
         values = [np.ascontiguousarray(value) if value.ndim else value for value in values]
@@ -108,7 +116,7 @@ class Evaluation:
                 for node, sources, target, done in self._steps:
                     arrays = [values[s] for s in sources]
                     node.op.check(*arrays, **node.meta)
-                    values[target] = _value(node, arrays)
+                    values[target] = reference_value(node, arrays)
                     for slot in done:
                         values[slot] = None
         except Exception as error:

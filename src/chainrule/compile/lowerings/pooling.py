@@ -141,6 +141,7 @@ def _scattered_taps(lowering: Lowering, node: Node, g: Ref, windows: Windows) ->
         largest = body.put(Result(node.dtype, 1))
         dead = body.apply(logic.le, largest, zero)
         signal = body.apply(elementwise.where, dead, zero, signal)
+    signal = body.apply(elementwise.add, signal, zero)  # a sum from zero, which is never -0
     result = mask or node
     value = lowering.result(result, memory_order([x], x.shape))
     whole = Ref.whole(value)

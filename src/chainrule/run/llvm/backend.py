@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from math import prod
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Machinery:
     """
 
     def __init__(self, work: Work) -> None:
-        self.work = work
+        self.work, self._lock = work, Lock()
         self.plan, stage = compile_work(work)
         self._early = [
             (node, [work.inputs.index(source) for source in node.inputs])
@@ -113,6 +114,12 @@ class Machinery:
         self, inputs: list[np.ndarray], places: Sequence[np.ndarray | None]
     ) -> list[np.ndarray]:
         """See ``compile.work.Built``."""
+        with self._lock:
+            return self._run(inputs, places)
+
+    def _run(
+        self, inputs: list[np.ndarray], places: Sequence[np.ndarray | None]
+    ) -> list[np.ndarray]:
         for node, sources in self._early:
             try:
                 node.op.check(*[inputs[s] for s in sources], **node.meta)

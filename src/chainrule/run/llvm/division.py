@@ -49,8 +49,7 @@ def _whole(a: Value, b: Value) -> tuple[Value, Value]:
         quotient = a.let(f"udiv {a.kind} {a.name}, {divisor.name}")
         return quotient, a - quotient * divisor
     # The least number divided by -1 is a fault of the processor too.
-    plain = (b == 0) | (b == -1)
-    divisor = select(plain, b.like(1), b)
+    divisor = select((b == 0) | (b == -1), b.like(1), b)
     quotient = a.let(f"sdiv {a.kind} {a.name}, {divisor.name}")
     rest = a - quotient * divisor
     lower = (rest != 0) & ((rest ^ divisor) < 0)

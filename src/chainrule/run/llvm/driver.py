@@ -30,7 +30,7 @@ import platform
 import time
 from string import Template
 
-__all__ = ["CONTROL_BYTES", "alone", "prepare", "run", "serve", "stop"]
+__all__ = ["CONTROL_BYTES", "alone", "flush", "prepare", "restore", "run", "serve", "stop"]
 
 CONTROL_BYTES = 768
 
@@ -443,6 +443,16 @@ def run() -> str:
 def serve() -> str:
     """``void serve(ptr control)``: a worker's life, until ``stop``."""
     return _text(_machine(), _WORK, _SERVE)
+
+
+def flush() -> str:
+    """``i64 flush()``: from now on this thread's denormals are flushed; how it was before."""
+    return _text(_machine()).replace("define internal i64 @flush", "define i64 @flush")
+
+
+def restore() -> str:
+    """``void restore(i64)``: this thread as it was before."""
+    return _text(_machine()).replace("define internal void @restore", "define void @restore")
 
 
 def prepare() -> str:

@@ -67,13 +67,18 @@ class Text:
         self._entry.append(f"  {name} = {instruction}")
         return name
 
+    def do_at_entry(self, instruction: str) -> None:
+        """``do`` at the beginning of the function."""
+        self._entry.append(f"  {instruction}")
+
     def declare(self, declaration: str) -> None:
         """Something outside: ``float @llvm.fabs.f32(float)``."""
         self._declared[declaration] = None
 
     def call(self, result: str, name: str, *arguments: tuple[str, str]) -> str:
         """Call and declare an outside function with (type, value) pairs."""
-        self.declare(f"{result} @{name}({', '.join(kind for kind, _ in arguments)})")
+        kinds = ", ".join(kind.partition(" align ")[0] for kind, _ in arguments)
+        self.declare(f"{result} @{name}({kinds})")
         values = ", ".join(f"{kind} {value}" for kind, value in arguments)
         return self.let(f"call {result} @{name}({values})")
 

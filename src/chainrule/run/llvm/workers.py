@@ -13,7 +13,7 @@ import contextlib
 import ctypes
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from threading import Lock, Thread
 
@@ -24,7 +24,7 @@ from chainrule.run.llvm import driver
 from chainrule.run.llvm.engine import engine
 from chainrule.run.llvm.target import cores
 
-__all__ = ["get_num_threads", "prepared", "run", "set_num_threads"]
+__all__ = ["denormals_flushed", "get_num_threads", "prepared", "run", "set_num_threads"]
 
 MOST = 64
 _PATIENCE = 0.5  # seconds that the end of the process waits for workers
@@ -133,6 +133,24 @@ def prepared(
     if threads > 1 and not short:
         return partial(run, tape, kernels, table, tickets, threads)
     return partial(_alone(short), _PTR(tape), _I64(kernels), _PTR(table))
+
+
+@cache
+def _flushing() -> tuple[Callable[[], int], Callable[[int], None]]:
+    texts = [(driver.flush(), "flush"), (driver.restore(), "restore")]
+    flush, restore = engine().functions(texts)
+    return ctypes.PYFUNCTYPE(_I64)(flush), ctypes.PYFUNCTYPE(None, _I64)(restore)
+
+
+@contextlib.contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """What NumPy computes in the block has no denormals, as in a run."""
+    flush, restore = _flushing()
+    before = flush()
+    try:
+        yield
+    finally:
+        restore(before)
 
 
 def _start() -> _Pool | None:

@@ -1,0 +1,169 @@
+"""Pending work of plain loops: node by node at first, as one plan when it comes again and again.
+
+Where work is computed never changes a bit.  An op whose result IEEE 754 fixes (sums of two
+numbers, products, choices, movement) is computed by NumPy; one that rounds in an order of its own
+(sums, products of matrices, exp) by a plan of that op alone, the same that ``cr.compile`` uses.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+from chainrule.compile.lower import LOWERINGS
+from chainrule.compile.work import Work
+from chainrule.graph import Node
+from chainrule.ops.op import REGISTRY, Elementwise
+from chainrule.run import reference
+from chainrule.run.llvm.backend import Machinery, build
+from chainrule.run.llvm.workers import denormals_flushed
+
+__all__ = ["run"]
+
+PATIENCE = 0.25  # seconds that a program costs node by node before it is compiled as a whole
+MOST_SINGLES, MOST_PROGRAMS = 4096, 256
+
+_ROUNDS = {  # ops whose result depends on an order, or on an approximation
+    name
+    for name, op in REGISTRY.items()
+    if not op.any_strides and (name in LOWERINGS or isinstance(op, Elementwise))
+} | {"avg_pool", "avg_pool_scatter"}
+
+_singles: OrderedDict[Any, Machinery] = OrderedDict()
+_programs: OrderedDict[Any, _Program] = OrderedDict()
+
+
+def run(program: Any) -> None:
+    """Compute the nodes of a ``storage.Program``."""
+    if any(node.recorder.watch is not None for node in program.nodes[:1]):
+        _node_by_node(program)
+        return
+    known = _known(program)
+    if known is None:
+        _node_by_node(program)
+    elif known.built is None:
+        begun = time.perf_counter()
+        _node_by_node(program)
+        known.seconds += time.perf_counter() - begun
+    else:
+        _as_one(program, known.built)
+
+
+# ---------------------------------------------------------------- node by node
+
+
+def _node_by_node(program: Any) -> None:
+    with denormals_flushed():
+        reference.run(program, _value)
+
+
+def _value(node: Node, values: list[np.ndarray]) -> np.ndarray:
+    if node.op.name not in _ROUNDS or not node.dtype.is_floating_point or not _any(values):
+        return reference.reference_value(node, values)
+    meta = tuple(node.meta.items())
+    key = (node.op.name, meta, *[(value.shape, value.dtype.char) for value in values])
+    try:
+        built = _singles.get(key)
+    except TypeError:  # metadata that is not hashable
+        key, built = repr(key), _singles.get(repr(key))
+    if built is None:
+        leaves = [Node(source.op, (), {}, source.shape, source.dtype) for source in node.inputs]
+        twin = Node(node.op, tuple(leaves), node.meta, node.shape, node.dtype)
+        built = _singles[key] = build(Work([twin], leaves, [twin]))
+        if len(_singles) > MOST_SINGLES:
+            _singles.popitem(last=False)
+    return built.run(values, [None])[0]
+
+
+def _any(values: list[np.ndarray]) -> bool:
+    return any(value.size for value in values)
+
+
+# ---------------------------------------------------------------- as one
+
+
+class _Program:
+    """A program that was seen: what it has cost, and what was built of it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.built: Machinery | None = None
+
+
+def _known(program: Any) -> _Program | None:
+    """What is known of programs of this structure; built as soon as that pays."""
+    if len(program.nodes) < 3:
+        return None
+    leaves, key = _structure(program)
+    try:
+        known = _programs.get(key)
+    except TypeError:
+        return None
+    if known is None:
+        known = _programs[key] = _Program()
+        if len(_programs) > MOST_PROGRAMS:
+            _programs.popitem(last=False)
+        return known
+    _programs.move_to_end(key)
+    if known.built is None and known.seconds > PATIENCE:
+        known.built = build(_work(program, leaves))
+    return known
+
+
+def _structure(program: Any) -> tuple[list[Any], Any]:
+    """The leaves that a program reads, and what is equal for programs of one structure."""
+    number: dict[Any, int] = {}
+    leaves: list[Any] = []
+    rows: list[Any] = []
+    for node in program.nodes:
+        places = []
+        for source in node.inputs:
+            place = number.get(source)
+            if place is None:
+                place = number[source] = len(number)
+                leaves.append(source)
+                rows.append((source.shape, source.dtype.short, source.meta.get("fixed")))
+            places.append(place)
+        number[node] = len(number)
+        meta = tuple(node.meta.items()) if node.meta else ()
+        rows.append((node.op.name, tuple(places), meta, program.wants(node)))
+    return leaves, tuple(rows)
+
+
+def _work(program: Any, leaves: list[Any]) -> Work:
+    """The program as a pure graph, that holds none of its nodes."""
+    twins: dict[Any, Node] = {}
+    for leaf in leaves:
+        fixed = {key: value for key, value in leaf.meta.items() if key == "fixed"}
+        twins[leaf] = Node(leaf.op, (), fixed, leaf.shape, leaf.dtype)
+    nodes = []
+    for node in program.nodes:
+        sources = tuple(twins[source] for source in node.inputs)
+        twin = Node(
+            node.op, sources, dict(node.meta), node.shape, node.dtype,
+            scope=node.scope, line=node.line,
+        )  # fmt: skip
+        twins[node] = twin
+        nodes.append(twin)
+    wanted = [twins[node] for node in program.nodes if program.wants(node)]
+    return Work(nodes, [twins[leaf] for leaf in leaves], wanted)
+
+
+def _as_one(program: Any, built: Machinery) -> None:
+    leaves, _ = _structure(program)
+    wanted = [node for node in program.nodes if program.wants(node)]
+    if any(leaf.value is None for leaf in leaves):  # it has failed
+        _node_by_node(program)
+        return
+    try:
+        values = built.run([leaf.value for leaf in leaves], [None] * len(wanted))
+    except Exception:  # a label out of range: everything that does not depend on it is computed
+        _node_by_node(program)
+        return
+    found = dict(zip(wanted, values, strict=True))
+    del values
+    for node in program.nodes:
+        program.finish(node, found.pop(node, None))
