@@ -1,9 +1,9 @@
 """sin and cos as vector instructions, for |x| < 2⁴⁹; beyond they are NaN.
 
 The argument is reduced as by W. J. Cody and W. Waite, "Software Manual for the Elementary
-Functions" (1980): n π/2 is subtracted in parts, here with fused multiply-adds, whose first product is exact.
-For float32 that is done in float64.  Measured, as in ``exponential.py``: 1.58 ulp in float32, 1.54
-in float64.  A larger angle would need hundreds of digits of π.
+Functions" (1980): n π/2 is subtracted in parts, here with fused multiply-adds, whose first product
+is exact.  For float32 that is done in float64.  Measured, as in ``exponential.py``: 1.58 ulp in
+float32, 1.54 in float64.  A larger angle would need hundreds of digits of π.
 """
 
 from __future__ import annotations
