@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -241,6 +242,29 @@ def test_float64_functions_are_within_2_ulp(name):
         assert ulps(y, exact(x.astype(np.longdouble))) <= bound + SLACK
 
 
+def angles_near_quarters():
+    """Float64 next to multiples of π/2, nearer than any others of their size: m 2ᵉ ≈ n π/2."""
+    pi = Fraction(
+        "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899"
+    )
+    for e in range(-52, -3):
+        rest, (m, before), (n, n_before) = pi / 2 / Fraction(2) ** e, (1, 0), (0, 1)
+        while m < 2**53:  # the convergents m / n of π/2 2⁻ᵉ
+            whole = rest.numerator // rest.denominator
+            m, before, n, n_before = whole * m + before, m, whole * n + n_before, n
+            rest = 1 / (rest - whole)
+            if 0 < m < 2**53:
+                yield m * 2.0**e
+
+
+@pytest.mark.parametrize("name", ["sin", "cos"])
+def test_angles_near_multiples_of_a_quarter_turn(name):
+    x = np.array(list(angles_near_quarters()))
+    y = compute(lambda s, x: getattr(s, name)(x), [x], float64)
+    assert np.abs(y).min() < 1e-16
+    assert ulps(y, F64[name][0](x.astype(np.longdouble))) <= 2 + SLACK
+
+
 @pytest.mark.parametrize("name", F32)
 def test_functions_keep_the_sign_of_zero(name):
     zeros = np.array([0.0, -0.0], np.float32)
@@ -352,6 +376,16 @@ def test_quotients_of_all_magnitudes(kind):
     assert normal.mean() > 0.9
     np.testing.assert_array_equal(rest[normal], expected[normal])
     np.testing.assert_array_equal(q[normal], np.floor_divide(a, b)[normal])
+
+
+@pytest.mark.parametrize("kind", [float32, float64], ids=lambda d: d.name)
+def test_quotients_of_as_many_digits_as_there_are(kind):
+    rng = np.random.default_rng(3)
+    a = rng.uniform(1, 0.5 / np.finfo(kind.numpy).eps, 20_000).astype(kind.numpy)
+    b = rng.uniform(0.001, 3, 20_000).astype(kind.numpy)
+    q, rest = quotient_and_rest(a, b, kind)
+    np.testing.assert_array_equal(q, np.floor_divide(a, b))
+    np.testing.assert_array_equal(rest, np.remainder(a, b))
 
 
 @pytest.mark.parametrize("kind", [int64, int32, uint8], ids=lambda d: d.name)

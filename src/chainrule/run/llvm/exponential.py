@@ -58,7 +58,7 @@ _EXP_ENDS = {float32: (-87.33654, 88.72283), float64: (-708.3964185322641, 709.7
 def exp(x: Value, rest: Value | None = None) -> Value:
     """eˣ = 2ⁿ eʳ with |r| ≤ ln 2 / 2; 2ⁿ is multiplied by adding n to the exponent's bits.
 
-    ``rest`` is a small number to be added to x, with more digits than x has.  Measured: 0.88 ulp in
+    ``rest`` is a small number to be added to x, with more digits than x has.  Measured: 0.90 ulp in
     float32, 0.90 in float64.
     """
     form = FORMATS[x.dtype]
