@@ -46,7 +46,7 @@ def fuse(kernels: Sequence[Step], outputs: Sequence[Value]) -> list[Step]:
 def _needed(kernels: Sequence[Step], outputs: Sequence[Value]) -> list[Step]:
     wanted, kept = set(outputs), []
     for kernel in reversed(kernels):
-        if kernel.written() & wanted:
+        if kernel.written() & wanted or (isinstance(kernel, Kernel) and kernel.flags):
             wanted |= kernel.reads()
             kept.append(kernel)
     return kept[::-1]
@@ -235,6 +235,8 @@ def _identity(item: Instruction) -> object:
 
 def _after(producer: Kernel, kernel: Kernel, value: Value) -> Kernel | None:
     """A Map behind what makes ``value``, in the same loop."""
+    if kernel.flags or producer.flags:
+        return None
     if len(producer.body) + len(kernel.body) > LONGEST or any(w.picks for w in producer.writes):
         return None
     made = {write.ref.value: write for write in producer.writes}
@@ -271,6 +273,8 @@ def _before(producer: Kernel, kernel: Kernel, value: Value) -> Kernel | None:
     """A Map that only a Reduce reads, once an element: among the terms of the Reduce."""
     reduce = kernel.inner
     assert isinstance(reduce, Reduce)
+    if producer.flags:
+        return None
     if len(producer.body) + len(reduce.body) > LONGEST:
         return None
     (made,) = producer.writes

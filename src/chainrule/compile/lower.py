@@ -39,7 +39,7 @@ Sizes = tuple[int, ...]
 Lower = Callable[["Lowering", Node], Ref | None]
 
 LOWERINGS: dict[str, Lower] = {}
-ALIASES = {"detach": 0, "assign": 0, "probability": 0, "sign_label": 0}  # the same numbers
+ALIASES = {"detach": 0, "assign": 0}  # the same numbers
 
 
 def lowers(*names: str) -> Callable[[Lower], Lower]:
@@ -162,6 +162,16 @@ class Lowering:
         """Whether a node is this number, and part of the structure: a formula's constant."""
         return node.meta.get("fixed") == number and not node.inputs
 
+    def check(self, shape: Sizes, body: Body, wrong: int) -> None:
+        """A kernel that stops the plan where a term is true: ``op.check`` says then what is wrong.
+
+        The number in the error word is that of the node, from 1.
+        """
+        assert self.node is not None
+        place = self.work.nodes.index(self.node) + 1
+        kernel = self.kernel(shape, body, [])
+        kernel.flags = ((wrong, place),)
+
     def seen(self, node: Node) -> Ref:
         """How an input's value is seen."""
         return self.refs[node]
@@ -190,10 +200,11 @@ class Lowering:
         elif node.op.name in LOWERINGS:
             ref = LOWERINGS[node.op.name](self, node)
         elif isinstance(node.op, Elementwise):
-            ref = self._elementwise(node)
+            ref = self.elementwise(node)
         self.refs[node] = self._host(node) if ref is None else ref
 
-    def _elementwise(self, node: Node) -> Ref:
+    def elementwise(self, node: Node) -> Ref:
+        """A Map of the op's formula."""
         body = Body()
         refs = [self.refs[source] for source in node.inputs]
         terms = [

@@ -15,17 +15,19 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
 def stages(kernels: list[Kernel | Host], updates: dict[Value, Value]) -> list[int]:
-    """The stage of each kernel: after the writers of what it reads, and the readers of what it
-    writes.
+    """The stage of each kernel: after who writes what it reads, and who reads what it writes.
 
+    Checks of what comes from outside are the first stage: before them nothing is written.
     ``updates``: outputs that may lie in an input's memory, so that the input's readers come first.
     """
     written: dict[Value, int] = {}  # the stage after which the value is there
     read: dict[Value, int] = {}
     found: list[int] = []
     least = 0  # nothing stands beside a Host kernel
+    early = any(isinstance(k, Kernel) and k.flags for k in kernels)
     for kernel in kernels:
-        stage = least
+        checks = isinstance(kernel, Kernel) and bool(kernel.flags)
+        stage = least if checks else max(least, int(early))
         for value in kernel.reads():
             stage = max(stage, written.get(value, -1) + 1)
         for value in kernel.written():

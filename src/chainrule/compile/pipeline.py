@@ -24,7 +24,7 @@ def compile_work(work: Work) -> tuple[Plan, list[int]]:
     for output in unsafe_updates(kernels, updates):
         _write_last(kernels, lowered.outputs, output)
         updates[lowered.outputs[output.place]] = updates.pop(output)
-    plan = Plan(kernels, lowered.inputs, lowered.outputs)
+    plan = Plan(kernels, lowered.inputs, lowered.outputs, lowered.refs)
     stage = stages(kernels, updates)
     arena(plan, stage)
     return plan, stage

@@ -1,7 +1,7 @@
 """The grammar of a plan: what a compiler pass may write, on one screen.
 
     Plan     = Value* Kernel*                       kernels in order; values live between them
-    Kernel   = axes [Reduce | Contract] body Write*     one loop nest, every element of its axes
+    Kernel   = axes [Reduce | Contract] body Write* flags   one loop nest, every element of its axes
     Reduce   = extents, body, (combiner, term)*         what is combined, for each element
     Contract = extents, a, b                            Σ a b over the extents, for each element
     body     = (Read | Pick | Result | Apply | Constant | Index)*      single assignment, in order
@@ -384,13 +384,18 @@ class Contract:
 
 @dataclass(eq=False)
 class Kernel:
-    """One loop nest over ``axes``: a Map, or what follows a Reduce or a Contract."""
+    """One loop nest over ``axes``: a Map, or what follows a Reduce or a Contract.
+
+    ``flags``: (term, number) pairs; where the term is true the number goes to the error word, and
+    what comes after is not done: a label out of range is found before anything is written.
+    """
 
     axes: Sizes
     body: list[Instruction]
     writes: list[Write]
     inner: Reduce | Contract | None = None
     nodes: list[Node] = field(default_factory=list)
+    flags: tuple[tuple[int, int], ...] = ()
 
     @property
     def kind(self) -> str:
@@ -453,4 +458,5 @@ class Plan:
     kernels: list[Kernel | Host]
     inputs: list[Value]
     outputs: list[Value]
+    refs: dict[Node, Ref] = field(default_factory=dict)  # how the values of nodes are seen
     arena: int = 0  # bytes of the temporaries

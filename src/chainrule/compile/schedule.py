@@ -138,7 +138,7 @@ def _rebuilt(
     elif isinstance(inner, Reduce):
         inner = replace(inner, body=body(inner.body))
     writes = [replace(write, ref=change(write.ref)) for write in kernel.writes]
-    return Kernel(axes, body(kernel.body), writes, inner, kernel.nodes)
+    return Kernel(axes, body(kernel.body), writes, inner, kernel.nodes, kernel.flags)
 
 
 def _instructions(kernel: Kernel) -> list[Instruction]:

@@ -1,4 +1,7 @@
-"""Places that are data: gather, scatter, indexing.  An index is clamped, so no read goes astray."""
+"""Places that are data: gather, scatter, indexing; and what is checked of values.
+
+An index is clamped besides, so that no read ever goes astray.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,27 @@ def _without(ref: Ref, shape: Sizes, axis: int) -> Ref:
     return ref.over(shape, rows, [0] * rank)
 
 
+def _check(lowering: Lowering, source: Node, index: Ref, least: int, size: int) -> None:
+    """Stop the plan where an index is out of range, unless it was made within it."""
+    made = source
+    while made.op.name in ("reshape", "expand", "permute", "slice"):
+        made = made.inputs[0]
+    if made.op.name == "class_index" and made.meta["classes"] <= size:
+        return
+    body = Body()
+    place = body.read(index)
+    below = body.apply(logic.lt, place, body.constant(least, int64))
+    above = body.apply(logic.le, body.constant(size, int64), place)
+    lowering.check(index.shape, body, body.apply(logic.or_, below, above))
+
+
 @lowers("gather")
 def _gather(lowering: Lowering, node: Node) -> Ref | None:
     x, index = (_plain(lowering, source) for source in node.inputs)
     axis = node.meta["axis"]
     if not prod(x.shape):
         return None
+    _check(lowering, node.inputs[1], index, 0, x.shape[axis])
     body = Body()
     place = body.read(index)
     picks = ((place, x.strides[axis], x.shape[axis]),)
@@ -48,6 +66,7 @@ def _scatter_add(lowering: Lowering, node: Node) -> Ref | None:
     axis = node.meta["axis"]
     if not prod(node.shape):
         return None
+    _check(lowering, node.inputs[1], index, 0, node.shape[axis])
     if index.shape[axis] == 1:  # one place in each row: every element asks whether it is meant
         return _one_of_each_row(lowering, node, base, index, source)
     value = lowering.result(node)
@@ -117,6 +136,8 @@ def _index(lowering: Lowering, node: Node) -> Ref | None:
     x, *indices = (_plain(lowering, source) for source in node.inputs)
     if not prod(x.shape):
         return None
+    for axis, index in enumerate(indices):
+        _check(lowering, node.inputs[1 + axis], index, -x.shape[axis], x.shape[axis])
     body = Body()
     picks = _picks(lowering, body, node, indices, x, node.shape)
     term = body.put(Pick(node.dtype, _rows(x, node.shape, len(indices)), picks))
@@ -130,6 +151,8 @@ def _index_write(lowering: Lowering, node: Node) -> Ref | None:
     base, source, *indices = (_plain(lowering, each) for each in node.inputs)
     if not prod(node.shape):
         return None
+    for axis, index in enumerate(indices):
+        _check(lowering, node.inputs[2 + axis], index, -base.shape[axis], base.shape[axis])
     value = lowering.result(node)
     whole = Ref.whole(value)
     lowering.copy(base, whole)
@@ -146,11 +169,8 @@ def _index_write(lowering: Lowering, node: Node) -> Ref | None:
 def _class_index(lowering: Lowering, node: Node) -> Ref:
     ref = lowering.seen(node.inputs[0])
     ignore, classes = node.meta["ignore"], node.meta["classes"]
-    body = Body()
-    label = body.read(ref)
-    if ref.dtype is not int64:
-        label = body.apply(elementwise.cast, label, result=int64, dtype="int64")
-    zero = body.constant(0, int64)
+    _check_labels(lowering, node, ref)
+    body, label, zero = _label(ref)
     if ignore is not None:
         left_out = body.apply(logic.eq, label, body.constant(ignore, int64))
         label = body.apply(elementwise.where, left_out, zero, label)
@@ -160,3 +180,51 @@ def _class_index(lowering: Lowering, node: Node) -> Ref:
     value = lowering.result(node)
     lowering.kernel(node.shape, body, [Write(Ref.whole(value), label)])
     return Ref.whole(value)
+
+
+def _label(ref: Ref) -> tuple[Body, int, int]:
+    """A body with a label as i64 and 0."""
+    body = Body()
+    label = body.read(ref)
+    if ref.dtype is not int64:
+        label = body.apply(elementwise.cast, label, result=int64, dtype="int64")
+    return body, label, body.constant(0, int64)
+
+
+def _check_labels(lowering: Lowering, node: Node, ref: Ref) -> None:
+    body, label, zero = _label(ref)
+    below = body.apply(logic.lt, label, zero)
+    above = body.apply(logic.le, body.constant(node.meta["classes"], int64), label)
+    wrong = body.apply(logic.or_, below, above)
+    if node.meta["ignore"] is not None:
+        counts = body.apply(logic.ne, label, body.constant(node.meta["ignore"], int64))
+        wrong = body.apply(logic.and_, wrong, counts)
+    lowering.check(ref.shape, body, wrong)
+
+
+@lowers("probability", "sign_label")
+def _checked(lowering: Lowering, node: Node) -> Ref:
+    """The same numbers, if they are in range."""
+    ref = lowering.seen(node.inputs[0])
+    body = Body()
+    x = body.read(ref)
+    one = body.constant(1, ref.dtype)
+    if node.op.name == "sign_label":
+        wrong = body.apply(logic.ne, body.apply(elementwise.abs_, x), one)
+    else:
+        below = body.apply(logic.lt, x, body.constant(0, ref.dtype))
+        wrong = body.apply(logic.or_, below, body.apply(logic.lt, one, x))
+    lowering.check(ref.shape, body, wrong)
+    return ref
+
+
+@lowers("floor_divide", "remainder", "pow")
+def _whole_numbers(lowering: Lowering, node: Node) -> Ref:
+    """Of whole numbers: no division by 0, no negative exponent."""
+    if not node.dtype.is_floating_point:
+        ref = lowering.seen(node.inputs[1])
+        body = Body()
+        b, zero = body.read(ref), body.constant(0, ref.dtype)
+        op = logic.lt if node.op.name == "pow" else logic.eq
+        lowering.check(ref.shape, body, body.apply(op, b, zero))
+    return lowering.elementwise(node)

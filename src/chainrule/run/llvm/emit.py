@@ -113,7 +113,9 @@ def _write_map(writer: Writer, kernel: Kernel) -> int:
     scatters = any(write.picks for write in kernel.writes)  # places may meet: one by one
 
     def inside(at: Lanes) -> None:
-        writer.writes(kernel.writes, writer.body(kernel.body, at), at)
+        terms = writer.body(kernel.body, at)
+        writer.writes(kernel.writes, terms, at)
+        writer.flags(kernel.flags, terms, at)
 
     work = 0 if scatters else work_of(kernel)
     return _walk(writer, kernel.axes, work, width, inside)

@@ -326,6 +326,22 @@ class Writer:
                 value = self.load(write.ref, at, more) + value
             self.store(write.ref, value, at, more)
 
+    def flags(
+        self, flags: Sequence[tuple[int, int]], terms: Sequence[Vector], at: Lanes
+    ) -> None:
+        """Where a term is true, its number goes to the error word."""
+        text = self.text
+        for term, number in flags:
+            found = terms[term].name
+            if at.width > 1:
+                wide = f"<{at.width} x i1>"
+                if at.count is not None:
+                    found = text.let(f"and {wide} {found}, {self.mask(at)}")
+                found = text.call("i1", f"llvm.vector.reduce.or.v{at.width}i1", (wide, found))
+            with text.when(found):
+                error = text.load("ptr", "%table", 8)
+                text.do(f"store atomic i64 {number}, ptr {error} monotonic, align 8")
+
     def _index(self, axis: int, at: Lanes) -> Vector:
         number = self.splat_text(at.index[axis], "i64", at.width)
         if axis == at.axis and at.width > 1:
