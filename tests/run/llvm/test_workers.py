@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainrule.errors import UsageError
-from chainrule.run.llvm import workers
+from chainrule.run.llvm import driver, workers
 from chainrule.run.llvm.engine import engine
 
 THREADS = (1, 2, 3, 4, 64)
@@ -142,6 +142,74 @@ def test_steps_of_different_lengths_take_turns():
         assert (step.arrays == wanted[n * n % 5]).all()
 
 
+# Runs two tapes in turn, so fast that a worker between two tickets finds another run.
+TURNS = """
+define i64 @turns(ptr %run, ptr %control, ptr %a, ptr %b, ptr %table, i64 %n) {
+entry:
+  br label %again
+again:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %again ]
+  %wrong = phi i64 [ 0, %entry ], [ %sum, %again ]
+  %e = call i64 %run(ptr %control, ptr %a, i64 3, ptr %table, i64 12, i64 4)
+  %f = call i64 %run(ptr %control, ptr %b, i64 1, ptr %table, i64 2, i64 4)
+  %g = add i64 %e, %f
+  %sum = add i64 %wrong, %g
+  %i.next = add i64 %i, 1
+  %more = icmp slt i64 %i.next, %n
+  br i1 %more, label %again, label %end
+end:
+  ret i64 %sum
+}
+"""
+COUNT = """
+define void @kernel(ptr %table, ptr %slots, i64 %chunk) {
+  %s0 = load i64, ptr %slots
+  %p0 = getelementptr ptr, ptr %table, i64 %s0
+  %out = load ptr, ptr %p0
+  %at = getelementptr i64, ptr %out, i64 %chunk
+  %before = atomicrmw add ptr %at, i64 1 monotonic
+  ret void
+}
+"""
+
+
+HELD_UP = {
+    "before it takes a ticket": "  %number = atomicrmw sub ptr %remaining, i64 1 acquire",
+    "with a ticket": "  %generation = load i64, ptr %generation.at",
+    "before it counts": "  %counted = atomicrmw add ptr %done, i64 1 release",
+    "after it has counted": "  br label %look\nout:",
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no POSIX threads, no workers")
+@pytest.mark.parametrize("place", HELD_UP)
+def test_a_late_worker_does_no_harm(place, monkeypatch):
+    """Workers sleep between two instructions, and wake up in another run."""
+    line = HELD_UP[place]
+    text = driver.serve()
+    assert text.count(line) == 1
+    text = text.replace(line, f"  %slept = call i32 @usleep(i32 20)\n{line}")
+    monkeypatch.setattr(driver, "serve", lambda: "declare i32 @usleep(i32)\n" + text)
+    workers.set_num_threads(1)
+    workers.set_num_threads(4)
+    step = Step([*((k, 1 + k, 0, 0, 4) for k in range(3)), (3, 4, 0, 0, 2)], 8, COUNT)
+    step.arrays[:] = 0
+    step.tape[3, 3] = 0  # the fourth kernel is a tape of its own
+    pool = workers._start()
+    assert pool is not None
+    kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 5, ctypes.c_int64)
+    turns = kind(engine().function(TURNS, "turns"))
+    run = ctypes.cast(pool.run, ctypes.c_void_p).value
+    a, b, table = step.tape.ctypes.data, step.tape[3:].ctypes.data, step.table.ctypes.data
+    wanted = np.zeros_like(step.arrays)
+    for _ in range(50):
+        assert turns(run, pool.control, a, b, table, 10_000) == 0
+        wanted[1:4, :4] += 10_000
+        wanted[4, :2] += 10_000
+        assert (step.arrays == wanted).all()
+        time.sleep(0.001)  # on one core workers get their turn now
+
+
 def test_python_threads_that_run_at_once():
     workers.set_num_threads(3)
     wrong = []
@@ -231,8 +299,10 @@ def test_an_error_ends_the_step(threads):
     assert step.run(threads) == 0
 
 
-# out[chunk] = a[chunk] / 2, after a while, so that every thread gets some.
-HALF = """
+# out[chunk] = a[chunk] / 3, once as many threads are at work as the third array's first number says
+# (or a second is over): whoever computes it, it is not the caller alone.
+THIRD = """
+declare i32 @sched_yield()
 define void @kernel(ptr %table, ptr %slots, i64 %chunk) {
 entry:
   %s0 = load i64, ptr %slots
@@ -242,43 +312,71 @@ entry:
   %s1 = load i64, ptr %q1
   %p1 = getelementptr ptr, ptr %table, i64 %s1
   %a = load ptr, ptr %p1
+  %q2 = getelementptr i64, ptr %slots, i64 2
+  %s2 = load i64, ptr %q2
+  %p2 = getelementptr ptr, ptr %table, i64 %s2
+  %meeting = load ptr, ptr %p2
+  %needed = load i64, ptr %meeting
+  %here = getelementptr i64, ptr %meeting, i64 1
+  %before = atomicrmw add ptr %here, i64 1 seq_cst
+  br label %wait
+wait:
+  %n = phi i64 [ 0, %entry ], [ %n.next, %again ]
+  %now = load atomic i64, ptr %here seq_cst, align 8
+  %met = icmp sge i64 %now, %needed
+  %late = icmp sgt i64 %n, 1000000
+  %go = or i1 %met, %late
+  br i1 %go, label %end, label %again
+again:
+  %ignored = call i32 @sched_yield()
+  %n.next = add i64 %n, 1
+  br label %wait
+end:
   %a.at = getelementptr double, ptr %a, i64 %chunk
   %out.at = getelementptr double, ptr %out, i64 %chunk
-  br label %again
-again:
-  %n = phi i64 [ 0, %entry ], [ %n.next, %again ]
-  %x = load volatile double, ptr %a.at
-  %half = fmul double %x, 0.5
-  store volatile double %half, ptr %out.at
-  %n.next = add i64 %n, 1
-  %more = icmp slt i64 %n.next, 20000
-  br i1 %more, label %again, label %end
-end:
+  %x = load double, ptr %a.at
+  %third = fdiv double %x, 3.0
+  store double %third, ptr %out.at
   ret void
 }
 """
-FLUSHES = platform.machine().lower() in ("x86_64", "amd64", "aarch64", "arm64")
+
+
+def thirds(threads):
+    """A step that divides by 3, on so many threads; its inputs and outputs."""
+    step = Step([(0, 1, 0, 2, WIDTH)], 3, THIRD)
+    inputs, outputs = step.arrays[:2].view(np.float64)
+
+    def run():
+        step.arrays[2, :2] = threads, 0
+        assert step.run(threads) == 0
+        return outputs.tolist()
+
+    return run, inputs
+
+
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+FLUSHES = X86 or platform.machine().lower() in ("aarch64", "arm64")
 
 
 @pytest.mark.skipif(not FLUSHES, reason="this processor is not told to flush denormals")
 @pytest.mark.parametrize("threads", [1, 4])
 def test_denormals_are_flushed_in_a_run_and_only_there(threads):
     workers.set_num_threads(threads)
-    step = Step([(0, 1, 0, 0, WIDTH)], 2, HALF)
+    run, inputs = thirds(threads)
     tiny = np.finfo(np.float64).tiny
-    inputs, outputs = step.arrays.view(np.float64)
-    for value, half in ((tiny, 0.0), (tiny / 4, 0.0), (2 * tiny, tiny), (-tiny, -0.0)):
+    for value, third in ((tiny, 0.0), (tiny / 4, 0.0), (3 * tiny, tiny), (-tiny, -0.0)):
         inputs[:] = value
-        assert step.run(threads) == 0
-        assert outputs.tolist() == [half] * WIDTH
-        assert (np.signbit(outputs) == np.signbit(half)).all()
+        outputs = run()
+        assert outputs == [third] * WIDTH
+        assert (np.signbit(outputs) == np.signbit(third)).all()
     assert np.array([tiny])[0] * np.float64(0.5) > 0
 
 
-ROUND = """
+EXCHANGE = """
 declare void @llvm.x86.sse.ldmxcsr(ptr)
 declare void @llvm.x86.sse.stmxcsr(ptr)
-define i64 @set(i64 %new) {
+define i64 @exchange(i64 %new) {
   %word = alloca i32
   call void @llvm.x86.sse.stmxcsr(ptr %word)
   %old = load i32, ptr %word
@@ -291,22 +389,21 @@ define i64 @set(i64 %new) {
 """
 
 
-@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="MXCSR is x86's")
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.skipif(not X86, reason="MXCSR is x86's")
+@pytest.mark.parametrize("threads", [1, 4])
 def test_rounding_is_the_steps_own_and_the_threads_is_restored(threads):
     workers.set_num_threads(threads)
-    exchange = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
-    exchange = exchange(engine().function(ROUND, "set"))
-    step = Step([(0, 1, 0, 0, WIDTH)], 2, HALF)
-    inputs, outputs = step.arrays.view(np.float64)
-    inputs[:] = 3.0
+    kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
+    exchange = kind(engine().function(EXCHANGE, "exchange"))
+    run, inputs = thirds(threads)
+    inputs[:] = 1
     upwards = 0x1F80 | 0x4000
     before = exchange(upwards)
     try:
-        assert step.run(threads) == 0
+        outputs = run()
     finally:
         after = exchange(before)
-    assert after & ~0x3F == upwards and outputs.tolist() == [1.5] * WIDTH
+    assert after & ~0x3F == upwards and outputs == [1 / 3] * WIDTH
 
 
 # ---------------------------------------------------------------- idle, fork, exit
@@ -344,7 +441,7 @@ BEGIN = """
 import os, sys, threading, time
 sys.path.insert(0, {folder!r})
 from test_workers import Step, chain
-from chainrule.run.llvm import workers
+from chainrule.run.llvm import driver, workers
 workers.set_num_threads(3)
 step = Step(chain(40), 3)
 wanted, before = step.expected(), step.arrays.copy()
