@@ -37,6 +37,7 @@ VERBS = (
     "gradcheck",
     "run",
     "data",
+    "cache",
     "doctor",
 )
 
