@@ -12,7 +12,8 @@ from chainrule.compile.machine import Machine
 from chainrule.compile.plan import LANES, Contract, Instruction, Kernel, Reduce, Value
 from chainrule.compile.schedule import chunk_size, ordered, work_of
 from chainrule.dtypes import DType, bool_, int32
-from chainrule.run.llvm.contract import tree, write_contract
+from chainrule.run.llvm.contract import ChainWriter, tree
+from chainrule.run.llvm.lanes import LanesWriter
 from chainrule.run.llvm.scalar import Scalars
 from chainrule.run.llvm.value import Value as Vector
 from chainrule.run.llvm.writer import IN_MEMORY, Lanes, Writer
@@ -36,7 +37,8 @@ def emit(kernel: Kernel, machine: Machine) -> Code:
     kernel = ordered(kernel)
     writer = Writer()
     if isinstance(kernel.inner, Contract):
-        chunks = write_contract(writer, kernel, kernel.inner, machine)
+        way = LanesWriter if kernel.inner.lanes else ChainWriter
+        chunks = way(writer, kernel, kernel.inner, machine).write()
     elif isinstance(kernel.inner, Reduce):
         chunks = _write_reduce(writer, kernel, kernel.inner)
     else:

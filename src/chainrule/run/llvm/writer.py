@@ -326,9 +326,7 @@ class Writer:
                 value = self.load(write.ref, at, more) + value
             self.store(write.ref, value, at, more)
 
-    def flags(
-        self, flags: Sequence[tuple[int, int]], terms: Sequence[Vector], at: Lanes
-    ) -> None:
+    def flags(self, flags: Sequence[tuple[int, int]], terms: Sequence[Vector], at: Lanes) -> None:
         """Where a term is true, its number goes to the error word."""
         text = self.text
         for term, number in flags:
