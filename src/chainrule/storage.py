@@ -384,6 +384,7 @@ class Recorder:
         self.depth = 0  # of Module calls
         self.undisturbed = 0  # inside an optimizer or a backward: no work is done unasked
         self.initial = False  # what is recorded are initial values
+        self.formula = False  # an op's vjp is recorded: its numbers are part of the formula
         self.line: Line | None = None  # of a running backward: what it records stands there
         self.taps: list[Any] = []  # the active tapes of record()
         self.watch: Any = None  # anomaly.Watch: looks at every value
@@ -398,7 +399,8 @@ class Recorder:
 
     def leaf(self, op: Op, value: np.ndarray, dtype: Any, leaf: Leaf | None = None) -> Recorded:
         """A node that is made with its value."""
-        node = self._node(op, (), {}, value.shape, dtype)
+        fixed = self.formula and not value.shape  # a compiler may look at it
+        node = self._node(op, (), {"fixed": value.item()} if fixed else {}, value.shape, dtype)
         node.value, node.state = value, COMPUTED
         node.leaf, node.needs_grad = leaf, leaf is not None
         if leaf is None:
@@ -523,6 +525,8 @@ class Recorder:
     def loosen(self, node: Recorded) -> None:
         """Somebody let go of the node: its value is freed after the next program, unless wanted."""
         if not (node.holders or node.saves):
+            if not len(self._loose) % 1024:  # compiled calls run no program that clears it
+                self._loose = [kept for kept in self._loose if kept() is not None]
             self._loose.append(ref(node))
 
     def _relieve(self) -> None:
@@ -554,12 +558,8 @@ class Recorder:
     @contextmanager
     def undisturbed_work(self) -> Iterator[None]:
         """No work is done unasked inside an optimizer or a backward."""
-        with self.lock:
-            self.undisturbed += 1
-            try:
-                yield
-            finally:
-                self.undisturbed -= 1
+        with self.lock, self.setting(undisturbed=self.undisturbed + 1):
+            yield
 
 
 def _pending_ancestors(roots: Iterable[Recorded]) -> set[Recorded]:

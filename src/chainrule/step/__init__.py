@@ -22,9 +22,9 @@ from chainrule.compile.work import Work, difference, key
 from chainrule.errors import GraphError, message
 from chainrule.graph import Node
 from chainrule.lines import user_line
-from chainrule.run import reference
+from chainrule.run import backend
 from chainrule.step.effects import Effects, stand_in
-from chainrule.step.guards import Environment, StaleError
+from chainrule.step.guards import StaleError, Variables
 from chainrule.step.nest import Form, put_together, take_apart
 from chainrule.step.trace import Trace, UntraceableError
 from chainrule.step.traced import Traced
@@ -33,9 +33,10 @@ from chainrule.tensor import Tensor
 
 __all__ = ["Compiled", "compile"]
 
-storage.execute = reference.run
+storage.execute = backend.run
 
-MOST_TRACES = 64  # of one function: the oldest is forgotten
+MOST_SIGNATURES = 64  # of one function: the one that was not used for longest is forgotten
+MOST_TRACES = 8  # of one signature
 RESTLESS = 8  # traces with fewer than two hits each before a function is said to change always
 
 _built: WeakValueDictionary[str, Any] = WeakValueDictionary()  # by the key of the graph
@@ -78,12 +79,13 @@ class Compiled:
 
     def __init__(self, function: Callable[..., Any], keep_grads: bool) -> None:
         self.function, self._keep = function, keep_grads
-        self._environment = Environment(function)
-        self._traces: dict[Any, list[tuple[list[Any], Traced]]] = {}
+        self._checks = os.environ.get("CHAINRULE_CHECK_TRACE", "0") not in ("", "0")
+        self._traces: dict[Any, list[Traced]] = {}
         self._plain: set[Any] = set()  # signatures that no trace can repeat
         self._lock = threading.RLock()
-        self._restless, self._told = 0, False
-        self._why = ""
+        self._latest: Traced | None = None  # of plain tensors alone: the next call is its like
+        self._newest: Traced | None = None
+        self._restless, self._told, self._why = 0, False, ""
         update_wrapper(self, function)
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
@@ -98,31 +100,38 @@ class Compiled:
         if rec.taps or rec.watch is not None or rec.trace is not None:  # somebody looks
             return self.function(*args, **kwargs)
         with self._lock:
-            tensors, form = take_apart((args, kwargs), Tensor)
-            signature = (form, rec.grad_enabled, *map(_type, tensors))
-            if signature in self._plain:
+            latest = self._latest
+            if latest is not None and not kwargs and latest.grads is rec.grad_enabled:
+                arrays = latest.read(args)
+                if arrays is not None and latest.still():
+                    return latest.run(args, arrays)
+            return self._call(rec.grad_enabled, args, kwargs)
+
+    def _call(self, grads: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Not as the call before, or with arguments that are no plain tensors."""
+        tensors, form = take_apart((args, kwargs), Tensor)
+        signature = (form, grads, *map(_type, tensors))
+        if signature in self._plain:
+            return self.function(*args, **kwargs)
+        traced = self._find(signature)
+        if traced is None or traced.volatile or self._checks:
+            traced = self._trace(signature, form, tensors, traced)
+            if traced is None:
                 return self.function(*args, **kwargs)
-            traced = self._find(signature, tensors)
-            if traced is None or traced.volatile or _checks():
-                traced = self._trace(signature, form, tensors, traced)
-                if traced is None:
-                    return self.function(*args, **kwargs)
-            return traced.run(tensors)
+        simple = not (traced.volatile or kwargs or self._checks) and len(tensors) == len(args)
+        self._latest = traced if simple else None
+        return traced.run(tensors, traced.contiguous(tensors))
 
     # ------------------------------------------------------------ the traces
 
-    def _find(self, signature: Any, tensors: list[Any]) -> Traced | None:
+    def _find(self, signature: Any) -> Traced | None:
         """A trace that holds, with the numbers of this call."""
         known = self._traces.get(signature)
         if known is None:
             self._why = "the shapes, dtypes or values of its arguments"
             return None
-        for entry in reversed(known):
-            variables, traced = entry
-            name = self._environment.difference(variables)
-            if name:
-                self._why = f"the variable {name}"
-                continue
+        self._traces[signature] = self._traces.pop(signature)  # the latest used comes last
+        for traced in reversed(known):
             try:
                 traced.refresh()
             except StaleError as stale:
@@ -136,7 +145,7 @@ class Compiled:
     ) -> Traced | None:
         if known is None or known.volatile:
             self._notice(known)
-        variables = self._environment.values()
+        variables = Variables(self.function)
         trace = Trace()
         owner = getattr(self.function, "__self__", None)
         try:
@@ -148,35 +157,33 @@ class Compiled:
                 result = self.function(*args, **kwargs)
                 effects = Effects(trace, result, arguments, self._keep)
             try:
-                made = Traced(trace, effects, arguments)
+                made = Traced(trace, effects, arguments, variables)
             finally:
                 trace.end()
-        except UntraceableError:
+        except UntraceableError as error:
+            self._remember(signature, error)
             return None
         storage._stats.traced += 1
         if known is not None and not known.volatile:
             self._compare(known, made)
         _build(made)
+        self._newest = made
         listed = self._traces.setdefault(signature, [])
-        if known is not None:
-            listed[:] = [entry for entry in listed if entry[1] is not known]
-        listed.append((variables, made))
-        self._forget()
+        listed[:] = [traced for traced in listed if traced is not known][1 - MOST_TRACES :]
+        listed.append(made)
+        while len(self._traces) > MOST_SIGNATURES:
+            del self._traces[next(iter(self._traces))]
         made.refresh()
         return made
 
-    def _forget(self) -> None:
-        """Keep the latest traces."""
-        while sum(map(len, self._traces.values())) > MOST_TRACES:
-            oldest = next(iter(self._traces))
-            self._traces[oldest].pop(0)
-            if not self._traces[oldest]:
-                del self._traces[oldest]
+    def _remember(self, signature: Any, error: UntraceableError) -> None:
+        """What no trace can repeat is run plainly, this once or always."""
+        if error.always:
+            self._plain.add(signature)
 
     def _notice(self, known: Traced | None) -> None:
         """Once: the function is traced again and again, and what changes."""
-        traces = [traced for listed in self._traces.values() for _, traced in listed]
-        self._restless = self._restless + 1 if all(t.hits < 2 for t in traces[-1:]) else 0
+        self._restless = self._restless + 1 if self._newest is None or self._newest.hits < 2 else 0
         if self._restless <= RESTLESS or self._told:
             return
         self._told = True
@@ -200,10 +207,6 @@ class Compiled:
             got = f"another trace than before, first at {why}"
             needs = "the same, as nothing that it depends on was seen to change"
             raise GraphError(message("compile", got, needs, line=where))
-
-
-def _checks() -> bool:
-    return os.environ.get("CHAINRULE_CHECK_TRACE", "0") not in ("", "0")
 
 
 def _type(x: Tensor) -> tuple[Any, ...]:
@@ -250,6 +253,6 @@ def _build(made: Traced) -> None:
     digest = key(made.work)
     built = _built.get(digest)
     if built is None:
-        built = _built[digest] = reference.build(made.work)
+        built = _built[digest] = backend.build(made.work)
         storage._stats.built += 1
     made.built = built

@@ -46,6 +46,8 @@ class Effects:
             for grad in trace.grads.values()
             if grad.now is not grad.before or not grad.read_first
         ]
+        if any(grad.read_first and grad.before is not None for grad in self._of_arguments()):
+            trace.volatile = "the gradient of an argument adds up"
         self.rebound = [
             (kept.handle, kept.storage, self._output(kept.handle))
             for kept in trace.kept.values()
@@ -74,6 +76,9 @@ class Effects:
     def _place(self, x: Tensor) -> Any:
         """An argument's number, or the tensor of outside itself."""
         return next((k for k, argument in enumerate(self._arguments) if x is argument), x)
+
+    def _of_arguments(self) -> list[Any]:
+        return [g for g in self._trace.grads.values() if isinstance(self._place(g.handle), int)]
 
     def _returned(self, x: Tensor) -> tuple[str, Any]:
         place = self._place(x)

@@ -45,8 +45,8 @@ class Extract:
 
     def _walk(self) -> None:
         """All that the outputs depend on, in the order of recording."""
-        found = set(self.outputs)
-        stack = list(found)
+        stack = list(dict.fromkeys(self.outputs))  # in order: equal functions give equal graphs
+        found = set(stack)
         self._sources: dict[Recorded, tuple[Recorded, ...]] = {}
         while stack:
             node = stack.pop()

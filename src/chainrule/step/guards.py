@@ -18,7 +18,7 @@ from chainrule.step.trace import Group, Trace
 from chainrule.tensor import Tensor
 from chainrule.tracing import changes
 
-__all__ = ["Environment", "Guards", "Options", "StaleError"]
+__all__ = ["Guards", "Options", "StaleError", "Variables"]
 
 SIMPLE = (bool, int, float, str, type(None))
 
@@ -32,35 +32,32 @@ def same(a: Any, b: Any) -> bool:
     return a is b or (type(a) is type(b) and isinstance(a, SIMPLE) and a == b)
 
 
-class Environment:
+class Variables:
     """The variables that a function finds outside: in its closure, and the globals it names."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         plain = unwrap(getattr(function, "func", function))  # of a partial, and of decorators
         plain = getattr(plain, "__func__", plain)  # of a method
+        self._cells: list[tuple[Any, Any, str]] = []
+        self._globals: list[tuple[str, Any]] = []
+        self._world: dict[str, Any] = {}
         code = getattr(plain, "__code__", None)
-        self.cells: list[tuple[str, Any]] = []
-        self.globals: dict[str, Any] = {}
-        self.names: list[str] = []
-        if code is not None:
-            self.cells = list(zip(code.co_freevars, plain.__closure__ or (), strict=True))
-            self.globals = plain.__globals__
-            self.names = [
-                name
-                for name in sorted(_names(code))
-                if name in self.globals and not isinstance(self.globals[name], (ModuleType, type))
-            ]
+        if code is None:
+            return
+        for name, cell in zip(code.co_freevars, plain.__closure__ or (), strict=True):
+            self._cells.append((cell, _content(cell), name))
+        self._world = plain.__globals__
+        for name in sorted(_names(code)):
+            if not isinstance(self._world.get(name, type), (ModuleType, type)):
+                self._globals.append((name, self._world[name]))
 
-    def values(self) -> list[Any]:
-        """What the variables are now."""
-        found = [_content(cell) for _, cell in self.cells]
-        return found + [self.globals.get(name) for name in self.names] if self.names else found
-
-    def difference(self, before: list[Any]) -> str:
+    def difference(self) -> str:
         """The first variable that is not what it was, or nothing."""
-        names = [name for name, _ in self.cells] + self.names
-        for name, was, now in zip(names, before, self.values(), strict=True):
-            if not same(was, now):
+        for cell, was, name in self._cells:
+            if (now := _content(cell)) is not was and not same(was, now):
+                return name
+        for name, was in self._globals:
+            if (now := self._world.get(name)) is not was and not same(was, now):
                 return name
         return ""
 
@@ -123,7 +120,8 @@ class Options:
 class Guards:
     """Modules, handles and optimizers, as they were when the trace ended."""
 
-    def __init__(self, trace: Trace, places: dict[Any, int]) -> None:
+    def __init__(self, trace: Trace, places: dict[Any, int], carried: list[Any]) -> None:
+        """``carried``: attributes that a call reads and sets (holder, name, number of storage)."""
         self._seen = changes.count
         set_in_it = {key for key, now in trace.set_at_the_end.items() if isinstance(now, Tensor)}
         self._modules = [
@@ -138,6 +136,7 @@ class Guards:
         self._optimizers = [
             (optimizer, _makeup(optimizer)) for optimizer, _ in trace.optimizers.values()
         ]
+        self._carried = carried
         self._grads = [
             (slot.handle, slot.before) for slot in trace.grads.values() if slot.read_first
         ]
@@ -156,6 +155,9 @@ class Guards:
             now = _attributes(*pair)
             if not (len(now) == len(before) and all(map(same, now, before))):
                 raise StaleError(f"an attribute of {type(pair[0]).__name__}")
+        for holder, name, place in self._carried:
+            if getattr(holder.get(name), "_storage", None) is not storages[place]:
+                raise StaleError(f"the attribute {name}")
         for reference, place, leaf, path in self._handles:
             handle = reference()
             if handle is None:

@@ -33,7 +33,9 @@ MISSING = object()  # an attribute that was not there
 
 
 class UntraceableError(Exception):
-    """The function does what no trace can repeat: it is run plainly."""
+    """The function does what no trace can repeat: it is run plainly, this time or always."""
+
+    always = False
 
 
 @dataclass

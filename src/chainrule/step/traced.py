@@ -1,25 +1,22 @@
-"""A traced function that is run again and again: its values bound, its effects carried out.
-
-A call reads the storages, hands their arrays to what a backend built, and commits: a state whose
-old value nobody else can see is overwritten in its place, any other gets a new array.
-"""
+"""A traced function that is run again and again: its numbers set, its effects carried out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from sys import getrefcount
-from typing import Any
+from typing import Any, ClassVar
+from weakref import ref
 
 import numpy as np
 
 from chainrule.compile.work import Built
 from chainrule.ops import leaf
+from chainrule.step.bound import Bound
 from chainrule.step.effects import Argument, Effects
 from chainrule.step.extract import Extract
-from chainrule.step.guards import Guards, Options, StaleError
+from chainrule.step.guards import Guards, Options, StaleError, Variables
 from chainrule.step.nest import builder
 from chainrule.step.trace import Trace
-from chainrule.storage import COMPUTED, Recorded, Storage, recorder
+from chainrule.storage import COMPUTED, Recorded, recorder
 from chainrule.tensor import Tensor
 from chainrule.tensor.handle import LET_GO
 from chainrule.tracing import changes
@@ -58,29 +55,20 @@ class Result:
         return made
 
 
-def _count_of_one() -> int:
-    """The references that an array has which only a state holds: they are counted as in a call."""
-    array = np.empty(1)
-    node, inputs, places, arrays = [array], [array], [array], [array]
-    del array
-    (count,) = map(getrefcount, arrays)
-    assert node and inputs and places
-    return count
-
-
-ALONE = _count_of_one()
-
-
 class Traced:
     """One trace of a function, for one signature; ``built`` runs its work."""
 
     built: Built
 
-    def __init__(self, trace: Trace, effects: Effects, arguments: list[Argument]) -> None:
+    def __init__(
+        self, trace: Trace, effects: Effects, arguments: list[Argument], variables: Variables
+    ) -> None:
+        self._variables, self.grads = variables, recorder().grad_enabled
+        self._types = [(x.shape, x.dtype) for x in arguments]
+        self._any_grad = any(x.requires_grad for x in arguments)
         extract = Extract(trace, effects, arguments)
         self.work, self.storages = extract.work, extract.storages
         self.volatile, self.hits = trace.volatile, 0
-        self.guards = Guards(trace, {s: k for k, s in enumerate(self.storages)})
         self._count = len(arguments)
         self._first = len(extract.writes)  # of the outputs that are no writes to state
         self._bind_constants(trace, extract)
@@ -91,26 +79,29 @@ class Traced:
             Result(node, x)
             for node, x in zip(extract.outputs[self._first :], effects.outputs, strict=True)
         ]
-        self._written = [
-            (k, j - self._count) for k, j in self.work.updates.items()
-        ]  # output, number of the storage
-        self._nodes: list[Recorded] = []  # of the storages, as they were last read
-        self._arrays: list[np.ndarray] = []  # of those that are written
-        self._alone: list[int] = []
-        self._places: list[np.ndarray | None] = []
+        self._written = [j - self._count for j in self.work.updates.values()]  # numbers of storages
+        self._bound: Bound | None = None
+        place = {storage: k for k, storage in enumerate(self.storages)}
+        self._caches = [  # what handles have seen of written storages
+            (ref(kept.handle), place[kept.storage])
+            for kept in trace.kept.values()
+            if kept.storage in place and not kept.handle._detached
+        ]
+        carried = [(holder, name, j) for holder, name, j, _ in self._attributes if j is not None]
+        self.guards = Guards(trace, place, carried)
         self._nothing = [None] * self._count
+
+    _latest: ClassVar[Any] = None  # the one that holds arrays, weakly
 
     # ------------------------------------------------------------ binding
 
     def _bind_constants(self, trace: Trace, extract: Extract) -> None:
-        self._inputs: list[Any] = [None] * (self._count + len(self.storages))
         self._constants = [
             np.array(node.value, order="C")
             if node.op is leaf.number
             else np.ascontiguousarray(node.value).reshape(node.shape)
             for node in extract.constants
         ]
-        self._inputs += self._constants
 
     def _bind_numbers(self, trace: Trace, extract: Extract) -> None:
         arrays = list(zip(extract.constants, self._constants, strict=True))
@@ -153,32 +144,57 @@ class Traced:
             self._grads or self._rebound or self._begun or self._attributes or self._arguments
         )
 
-    def _bind_states(self) -> None:
-        """Read every storage anew."""
-        first = self._count
-        for k, storage in enumerate(self.storages):
-            value = storage.node.result()
-            if not value.flags.c_contiguous:
-                value = np.ascontiguousarray(value)
-            self._inputs[first + k] = value
-        self._nodes = [storage.node for storage in self.storages]
-        self._places = [None] * len(self.work.outputs)
-        self._arrays, self._alone = [], []
-        for k, j in self._written:
-            array = self._inputs[first + j]
-            self._arrays.append(array)
-            self._places[k] = array
-            self._alone.append(ALONE if self._may_be_alone(self._nodes[j], array) else -1)
-
-    @staticmethod
-    def _may_be_alone(node: Recorded, array: np.ndarray) -> bool:
-        owned = array.base is None and array.flags.writeable
-        return owned and array is node.value and not node.needs_grad
+    def _bind(self) -> Bound:
+        """Read every storage anew; whoever ran before lets go of its arrays."""
+        before = Traced._latest() if Traced._latest is not None else None
+        if before is not None:
+            before._bound = None
+        Traced._latest = ref(self)
+        self._bound = Bound(
+            self._count, self.storages, self._constants, self._written, len(self.work.outputs)
+        )
+        return self._bound
 
     # ------------------------------------------------------------ a call
 
+    def read(self, arguments: Sequence[Any]) -> list[np.ndarray] | None:
+        """The arrays of arguments that are plain tensors as in the trace; ``None`` for others."""
+        if len(arguments) != self._count or self._any_grad:
+            return None
+        arrays = []
+        for x, (shape, dtype) in zip(arguments, self._types, strict=True):
+            if type(x) is not Tensor or x._path or x._leaf or x._root is not None:
+                return None
+            node = x._storage.node
+            if node.shape != shape or node.dtype is not dtype or node.needs_grad:
+                return None
+            value = node.value
+            if value is None or node.state != COMPUTED:
+                value = node.result()
+            if not value.flags.c_contiguous:
+                value = np.ascontiguousarray(value)
+            arrays.append(value)
+        return arrays
+
+    @staticmethod
+    def contiguous(arguments: Sequence[Any]) -> list[np.ndarray]:
+        """The arrays of arguments of any kind."""
+        values = [x._value() for x in arguments]
+        return [v if v.flags.c_contiguous else np.ascontiguousarray(v) for v in values]
+
+    def still(self) -> bool:
+        """Whether the trace holds."""
+        try:
+            self.refresh()
+        except StaleError:
+            return False
+        return True
+
     def refresh(self) -> None:
         """Look at guards and numbers. Raises StaleError where the trace does not hold."""
+        name = self._variables.difference()
+        if name:
+            raise StaleError(f"the variable {name}")
         self.guards.check(self.storages)
         dirty = False
         try:
@@ -198,17 +214,14 @@ class Traced:
                 options.forget()
             raise
 
-    def run(self, arguments: Sequence[Any]) -> Any:
-        """One call: its results, when all that it changes is committed."""
-        inputs = self._inputs
-        for place, x in enumerate(arguments):
-            value = x._value()
-            if not value.flags.c_contiguous:
-                value = np.ascontiguousarray(value)
-            inputs[place] = value
-        if not self._nodes or [s.node for s in self.storages] != self._nodes:
-            self._bind_states()
-        places = self._places if self._are_alone() else self._own_places()
+    def run(self, arguments: Sequence[Any], arrays: list[np.ndarray]) -> Any:
+        """One call with the arrays of its arguments: all that it changes, then its results."""
+        bound = self._bound
+        if bound is None or [storage.node for storage in self.storages] != bound.nodes:
+            bound = self._bind()
+        inputs = bound.inputs
+        inputs[: self._count] = arrays
+        places = bound.places if bound.alone() else bound.own_places()
         if self._drawn or self.reserved:
             self._draw()
         try:
@@ -220,7 +233,7 @@ class Traced:
         finally:
             inputs[: self._count] = self._nothing
         self.hits += 1
-        return self._commit(results, places, arguments)
+        return self._commit(bound, results, places, arguments)
 
     def first_difference(self, other: Traced) -> str:
         """The first constant that another trace of the same structure has otherwise, in words."""
@@ -237,26 +250,6 @@ class Traced:
                 return f"{node.op.name} {node.type} at {node.where}"
         return ""
 
-    def _are_alone(self) -> bool:
-        """Whether nobody but its storage sees the old value of any state that is written."""
-        if list(map(getrefcount, self._arrays)) != self._alone:
-            return False
-        return all(
-            (node := self._nodes[j]).holders == 1 and not node.saves for _, j in self._written
-        )
-
-    def _own_places(self) -> list[np.ndarray | None]:
-        """Places for those states alone whose old value nobody else sees."""
-        places = list(self._places)
-        for index, (k, j) in enumerate(self._written):
-            places[k] = None
-            node = self._nodes[j]
-            # One reference less: `places` had it, and is the copy's no more.
-            alone = getrefcount(self._arrays[index]) == self._alone[index]
-            if alone and node.holders == 1 and not node.saves:
-                places[k] = self._places[k]
-        return places
-
     def _draw(self) -> None:
         first = {stream: stream.reserve(count) for stream, count in self.reserved.items()}
         for array, stream, which, draw in self._drawn:
@@ -264,14 +257,22 @@ class Traced:
             array[()] = numbers[2] + draw if which == 2 else numbers[which]
 
     def _commit(
-        self, results: list[np.ndarray], places: Sequence[Any], arguments: Sequence[Any]
+        self,
+        bound: Bound,
+        results: list[np.ndarray],
+        places: Sequence[Any],
+        arguments: Sequence[Any],
     ) -> Any:
-        for index, (k, j) in enumerate(self._written):
-            storage = self.storages[j]
+        storages = self.storages
+        for k, j in enumerate(self._written):
             if places[k] is not None:
-                storage.version += 1
+                storages[j].version += 1
             else:
-                self._exchange(index, k, j, storage, results[k])
+                node = self._results[k].node(results[k])
+                storages[j]._bind(node)
+                bound.exchange(k, j, self._count + j, node, results[k])
+        if places is not bound.places:
+            self._forget_seen()
         for x in self._let_go:
             x._kept_grad = LET_GO
         if self._counted:
@@ -283,15 +284,12 @@ class Traced:
         made = [self._tensor(what, k, results, arguments) for what, k in self._returned]
         return self._build(made)
 
-    def _exchange(self, index: int, k: int, j: int, storage: Storage, value: np.ndarray) -> None:
-        """A new array for a state."""
-        node = self._results[k].node(value)
-        old = storage.node
-        storage._bind(node)
-        old.recorder.loosen(old)
-        self._nodes[j] = node
-        self._inputs[self._count + j] = self._places[k] = self._arrays[index] = value
-        self._alone[index] = ALONE
+    def _forget_seen(self) -> None:
+        """What handles have seen of old values is out of date: it would keep their arrays."""
+        for reference, j in self._caches:
+            handle = reference()
+            if handle is not None and handle._version != self.storages[j].version:
+                handle._seen = None
 
     def _count_on(self) -> None:
         for optimizer, p, name, value in self._counted:

@@ -1,0 +1,99 @@
+"""The storages of a traced function, read: the arrays of the next call, and where it may write.
+
+A state's array is overwritten in its place when nobody else can see the old value: no other tensor,
+no history, no pending work, no array outside.  Python counts references, so that this is a look at
+two numbers.  The function that ran last holds arrays; all others let go of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from sys import getrefcount
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from chainrule.storage import Recorded, Storage
+
+__all__ = ["Bound"]
+
+
+def _counts_of_one() -> tuple[list[int], list[int]]:
+    """References to a node and an array that only a storage and a ``Bound`` have."""
+    array = np.empty(1)
+    node = SimpleNamespace(value=array)
+    storage, nodes, inputs, places, arrays = [node], [node], [array], [array], [array]
+    del node, array
+    counts = list(map(getrefcount, nodes)), list(map(getrefcount, arrays))
+    assert storage and inputs and places
+    return counts
+
+
+[NODE_ALONE], [ARRAY_ALONE] = _counts_of_one()
+
+
+class Bound:
+    """Inputs and places for a ``Built``, as long as the storages hold the nodes they hold now."""
+
+    __slots__ = ("_alone", "_arrays", "_nodes_alone", "_states", "inputs", "nodes", "places")
+
+    def __init__(
+        self,
+        arguments: int,
+        storages: Sequence[Storage],
+        constants: Sequence[np.ndarray],
+        written: Sequence[int],
+        outputs: int,
+    ) -> None:
+        """``written``: which of the storages are, in the order of the first outputs."""
+        values = [_contiguous(storage.node.result()) for storage in storages]
+        self.nodes = [storage.node for storage in storages]
+        self.inputs: list[Any] = [None] * arguments + values + list(constants)
+        self._states = [self.nodes[j] for j in written]
+        self._arrays = [values[j] for j in written]
+        self.places: list[Any] = [*self._arrays, *[None] * (outputs - len(written))]
+        self._nodes_alone = [NODE_ALONE + 1] * len(written)
+        self._alone = [
+            ARRAY_ALONE if _own(node, array) else -1
+            for node, array in zip(self._states, self._arrays, strict=True)
+        ]
+
+    def alone(self) -> bool:
+        """Whether nobody but its storage sees the old value of any state that is written."""
+        return (
+            list(map(getrefcount, self._arrays)) == self._alone
+            and list(map(getrefcount, self._states)) == self._nodes_alone
+        )
+
+    def own_places(self) -> list[Any]:
+        """Places for those states alone whose old value nobody else sees."""
+        arrays = map(getrefcount, self._arrays)
+        nodes = map(getrefcount, self._states)
+        alone = [
+            found == (array, node)
+            for found, array, node in zip(
+                zip(arrays, nodes, strict=True), self._alone, self._nodes_alone, strict=True
+            )
+        ]
+        places = list(self.places)
+        for k, right in enumerate(alone):
+            if not right:
+                places[k] = None
+        return places
+
+    def exchange(self, k: int, j: int, place: int, node: Recorded, value: np.ndarray) -> None:
+        """Written state k, which is storage j and the input at ``place``, has a new array."""
+        self.nodes[j] = self._states[k] = node
+        self.inputs[place] = self.places[k] = self._arrays[k] = value
+        self._alone[k] = ARRAY_ALONE
+
+
+def _contiguous(value: np.ndarray) -> np.ndarray:
+    return value if value.flags.c_contiguous else np.ascontiguousarray(value)
+
+
+def _own(node: Recorded, array: np.ndarray) -> bool:
+    """Whether the node's array can be overwritten at all."""
+    owned = array.base is None and array.flags.writeable and array is node.value
+    return owned and not node.needs_grad
