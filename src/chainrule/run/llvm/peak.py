@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from chainrule.run.llvm.engine import engine
 from chainrule.run.llvm.text import Text
@@ -13,6 +13,7 @@ from chainrule.run.llvm.text import Text
 __all__ = ["peak"]
 
 CHAINS = 12  # latency × units at most: each chain waits for itself alone, and 16 registers hold all
+TURNS = 1 << 22  # of a run: some 8 ms, beside which starting threads is nothing
 
 
 def peak(threads: int, seconds: float = 0.1) -> float:
@@ -25,11 +26,10 @@ def peak(threads: int, seconds: float = 0.1) -> float:
     lanes = machine.vector // 4
     address = engine().function(_text(lanes, machine.has_fma), "peak")
     chains = ctypes.CFUNCTYPE(ctypes.c_float, ctypes.c_int64)(address)
-    turns = _turns(chains)
     best, end = 0.0, time.perf_counter() + seconds
     while True:
-        taken = _seconds_of(chains, turns, threads)
-        best = max(best, 2 * CHAINS * lanes * turns * threads / taken)
+        taken = _seconds_of(chains, threads)
+        best = max(best, 2 * CHAINS * lanes * TURNS * threads / taken)
         if time.perf_counter() > end:
             return best
 
@@ -63,27 +63,9 @@ def _all_lanes(text: Text, lanes: int, number: str) -> str:
     return text.at_entry(f"shufflevector {kind} {one}, {kind} poison, {mask}")
 
 
-def _turns(chains: Callable[[int], float]) -> int:
-    """So many turns that a run takes 5 ms or more."""
-    turns = 10_000
-    while _seconds_of(chains, turns, 1) < 0.005:
-        turns *= 2
-    return turns
-
-
-def _seconds_of(chains: Callable[[int], float], turns: int, threads: int) -> float:
-    """The time of one run on each of the threads, from when all stand ready."""
-    ready = threading.Barrier(threads + 1)
-
-    def work() -> None:
-        ready.wait()
-        chains(turns)  # ctypes lets go of the interpreter's lock
-
-    workers = [threading.Thread(target=work) for _ in range(threads)]
-    for worker in workers:
-        worker.start()
-    ready.wait()
-    begin = time.perf_counter()
-    for worker in workers:
-        worker.join()
-    return time.perf_counter() - begin
+def _seconds_of(chains: Callable[[int], float], threads: int) -> float:
+    """The time of one run on each of the threads; ctypes lets go of the interpreter's lock."""
+    with ThreadPoolExecutor(threads) as pool:
+        begin = time.perf_counter()
+        list(pool.map(chains, [TURNS] * threads))
+        return time.perf_counter() - begin
