@@ -463,7 +463,8 @@ class Recorder:
         well) whoever reads a failed value is told. That state was taken back is always told.
         """
         if self.trace is not None:
-            return self.trace.asked(asked)
+            self.trace.asked(asked)
+            return
         with self.lock:
             alive = self.pending()
             if asked is not None and asked.initial:
