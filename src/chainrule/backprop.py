@@ -143,8 +143,8 @@ def _pass_on(
             if read.leaf is not None and read.leaf.moved():
                 raise GradientError(_moved(node, read))
     rec = recorder()
-    before = rec.scope
-    rec.scope = node.scope
+    before = rec.scope, rec.formula
+    rec.scope, rec.formula = node.scope, True
     try:
         bars = node.op.vjp(
             _handle(node, handles),
@@ -153,7 +153,7 @@ def _pass_on(
             **node.meta,
         )
     finally:
-        rec.scope = before
+        rec.scope, rec.formula = before
     for index, source in passing:
         if bars[index] is not None:
             signals.add(source, bars[index], node)

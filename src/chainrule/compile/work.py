@@ -49,7 +49,7 @@ class Built(Protocol):
 def key(work: Work) -> str:
     """A digest of the structure: ops, metadata, wiring, types, outputs, updates; of no values."""
     number = _numbered(work)
-    lines = [f"{_op(node)} {node.type}" for node in work.inputs]
+    lines = [f"{_op(node)} {_meta(node)} {node.type}" for node in work.inputs]
     for node in work.nodes:
         sources = ",".join(str(number[source]) for source in node.inputs)
         lines.append(f"{_op(node)}({sources}) {_meta(node)} {node.type}")
