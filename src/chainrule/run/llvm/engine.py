@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from threading import Lock, RLock
+from threading import RLock
 
 import llvmlite.binding as llvm
 
@@ -31,6 +31,13 @@ from chainrule.run.llvm.cache import default_cache, key_of
 from chainrule.run.llvm.target import host
 
 __all__ = ["Engine", "Stats", "engine"]
+
+_lock = RLock()  # LLVM does one thing at a time
+if hasattr(os, "register_at_fork"):
+    # A fork waits for a compilation: the child could neither finish nor leave it.
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 
 
 @dataclass
@@ -49,17 +56,9 @@ class Engine:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self.machine: Machine = host()
-        self._lock = RLock()
         self._addresses: dict[str, int] = {}
         self._stats = Stats()
         self._libraries = 0
-        # A fork waits for a compilation: the child could never finish or leave it.
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(
-                before=self._lock.acquire,
-                after_in_parent=self._lock.release,
-                after_in_child=self._lock.release,
-            )
 
     def function(self, text: str, name: str) -> int:
         """The address of function ``name`` of a module's text."""
@@ -74,7 +73,7 @@ class Engine:
         """
         keys = [_digest(text, name) for text, name in kernels]
         if any(key not in self._addresses for key in keys):
-            with self._lock:
+            with _lock:
                 begun = time.perf_counter()
                 new = dict(zip(keys, kernels, strict=True))
                 self._link({key: new[key] for key in new if key not in self._addresses})
@@ -83,12 +82,12 @@ class Engine:
 
     def assembly(self, text: str) -> str:
         """The assembly of a module's text, to read and to test."""
-        with self._lock:
+        with _lock:
             return self._target_machine.emit_assembly(self._parsed(text, "module"))
 
     def emit_object(self, text: str, triple: str) -> bytes:
         """The object of a module's text for another machine, as ``aarch64-linux-gnu``."""
-        with self._lock:
+        with _lock:
             llvm.initialize_all_targets()
             llvm.initialize_all_asmprinters()
             target = llvm.Target.from_triple(triple).create_target_machine(opt=3, reloc="pic")
@@ -96,7 +95,7 @@ class Engine:
 
     def stats(self) -> Stats:
         """How many kernels were compiled and loaded, and the seconds it took."""
-        with self._lock:
+        with _lock:
             return Stats(**vars(self._stats))
 
     # ------------------------------------------------------------ LLVM
@@ -180,7 +179,6 @@ def _keep_for_ever(owner: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))
 
 
-_lock = Lock()
 _engine: Engine | None = None
 
 
