@@ -84,10 +84,10 @@ def _same_places(kernel: Kernel | Host, new: Value, old: Value) -> bool:
     )
 
 
-def arena(plan: Plan, stage: list[int]) -> None:
+def arena(plan: Plan) -> None:
     """Give each temporary its place: first fit, the largest first."""
     alive: dict[Value, tuple[int, int]] = {}
-    for kernel, when in zip(plan.kernels, stage, strict=True):
+    for kernel, when in zip(plan.kernels, plan.stages, strict=True):
         for value in kernel.reads() | kernel.written():
             if value.role == "temp":
                 first, last = alive.get(value, (when, when))

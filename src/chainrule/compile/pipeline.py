@@ -12,8 +12,8 @@ from chainrule.compile.work import Work
 __all__ = ["compile_work"]
 
 
-def compile_work(work: Work) -> tuple[Plan, list[int]]:
-    """The plan of a work, and the stage of each of its kernels."""
+def compile_work(work: Work) -> Plan:
+    """The plan of a work."""
     lowered = lower(work)
     kernels = fuse(lowered.kernels, lowered.outputs)
     updates = {
@@ -24,10 +24,11 @@ def compile_work(work: Work) -> tuple[Plan, list[int]]:
     for output in unsafe_updates(kernels, updates):
         _write_last(kernels, lowered.outputs, output)
         updates[lowered.outputs[output.place]] = updates.pop(output)
-    plan = Plan(kernels, lowered.inputs, lowered.outputs, lowered.refs)
-    stage = stages(kernels, updates)
-    arena(plan, stage)
-    return plan, stage
+    nodes = [*work.inputs, *work.nodes]
+    plan = Plan(kernels, lowered.inputs, lowered.outputs, lowered.refs, nodes, updates)
+    plan.stages = stages(kernels, updates)
+    arena(plan)
+    return plan
 
 
 def _write_last(kernels: list[Kernel | Host], outputs: list[Value], output: Value) -> None:

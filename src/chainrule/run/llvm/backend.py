@@ -69,7 +69,7 @@ class Machinery:
 
     def __init__(self, work: Work) -> None:
         self.work, self.lock = work, RLock()
-        self.plan, stage = compile_work(work)
+        self.plan = compile_work(work)
         self.arena = aligned(self.plan.arena)
         self.entries: dict[Value, int] = {}
         addresses = [0]
@@ -82,7 +82,7 @@ class Machinery:
                     self.entries[value] = len(addresses)
                     addresses.append(self.arena.ctypes.data + value.place)
         self.addresses = np.array(addresses, np.int64)
-        self.segments = self._made(stage)
+        self.segments = self._made(self.plan.stages)
         self.fresh = [_maker(value) for value in self.plan.outputs]
         leaves = set(self.plan.inputs)
         # Checks of what the plan computes come when something may have been written already.
