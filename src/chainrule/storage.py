@@ -403,8 +403,7 @@ class Recorder:
         node = self._node(op, (), {"fixed": value.item()} if fixed else {}, value.shape, dtype)
         node.value, node.state = value, COMPUTED
         node.leaf, node.needs_grad = leaf, leaf is not None
-        if leaf is None:
-            self._new_bytes += value.nbytes
+        self._new_bytes += value.nbytes if leaf is None else 0
         return node
 
     def record(self, op: Op, inputs: tuple[Recorded, ...], meta: Mapping[str, Any]) -> Recorded:
@@ -432,8 +431,8 @@ class Recorder:
             tape.saw(node)
         return node
 
-    def _node(self, op, inputs, meta, shape, dtype, line: Line | None = None) -> Recorded:
-        line = line or self.line or user_line()
+    def _node(self, op, inputs, meta, shape, dtype) -> Recorded:
+        line = self.line or user_line()
         node = Recorded(op, inputs, meta, shape, dtype, scope=self.scope, line=line)
         node.value = node.leaf = node.consumed = node.watchers = node.failure = None
         node.state = PENDING
@@ -441,7 +440,7 @@ class Recorder:
         node.needs_grad = node.saving = False
         node.initial = self.initial
         node.recorder = self
-        node.sequence = next(_sequence)
+        node.sequence = next(in_order)
         return node
 
     # ------------------------------------------------------------ computing
@@ -574,7 +573,7 @@ def _pending_ancestors(roots: Iterable[Recorded]) -> set[Recorded]:
     return found
 
 
-_sequence = count()  # of all threads together: inputs come before their readers
+in_order = count()  # of all threads together: inputs come before their readers
 
 
 # One lock for all recorders: who waits for another thread may hold work that it waits for.

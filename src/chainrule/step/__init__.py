@@ -27,7 +27,7 @@ from chainrule.step.effects import Effects, stand_in
 from chainrule.step.guards import StaleError, Variables
 from chainrule.step.nest import Form, put_together, take_apart
 from chainrule.step.trace import Trace, UntraceableError
-from chainrule.step.traced import Traced
+from chainrule.step.traced import MISSED, Traced
 from chainrule.storage import Hold, Recorded, recorder
 from chainrule.tensor import Tensor
 
@@ -102,9 +102,9 @@ class Compiled:
         with self._lock:
             latest = self._latest
             if latest is not None and not kwargs and latest.grads is rec.grad_enabled:
-                arrays = latest.read(args)
-                if arrays is not None and latest.still():
-                    return latest.run(args, arrays)
+                result = latest.call(args)
+                if result is not MISSED:
+                    return result
             return self._call(rec.grad_enabled, args, kwargs)
 
     def _call(self, grads: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

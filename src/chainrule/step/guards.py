@@ -51,6 +51,19 @@ class Variables:
             if not isinstance(self._world.get(name, type), (ModuleType, type)):
                 self._globals.append((name, self._world[name]))
 
+    def are_same(self) -> bool:
+        """Whether every variable is the very object that it was: in most calls."""
+        try:
+            for cell, was, _ in self._cells:
+                if cell.cell_contents is not was:
+                    return False
+            for name, was in self._globals:
+                if self._world[name] is not was:
+                    return False
+        except (ValueError, KeyError):  # not set any more
+            return False
+        return True
+
     def difference(self) -> str:
         """The first variable that is not what it was, or nothing."""
         for cell, was, name in self._cells:
@@ -82,28 +95,28 @@ class Options:
     """The options of an optimizer's group, as sources of numbers."""
 
     def __init__(self, group: Group) -> None:
-        self._optimizer, self._options = group.optimizer, group.options
+        self._optimizer, self.options = group.optimizer, group.options
         names = tuple(group.values)
-        self._get = itemgetter(*names, names[0])  # twice, so that it is a tuple even of one
-        self._last: tuple[Any, ...] | None = self._get(group.options)
+        self.get = itemgetter(*names, names[0])  # twice, so that it is a tuple even of one
+        self.last: tuple[Any, ...] | None = self.get(group.options)
         self._parts = [(name, group.tracked[name]) for name in names]
         self._was = group.values
 
     def refresh(self, sources: list[Any]) -> bool:
         """Take over what was changed: True if anything was; StaleError for another structure."""
-        now = self._get(self._options)
-        if now == self._last:
+        now = self.get(self.options)
+        if now == self.last:
             return False
-        self._last = None
+        self.last = None
         for name, tracked in self._parts:
-            self._take(name, tracked, self._was[name], self._options[name], sources)
-        self._optimizer._check(self._options)
-        self._last = now
+            self._take(name, tracked, self._was[name], self.options[name], sources)
+        self._optimizer._check(self.options)
+        self.last = now
         return True
 
     def forget(self) -> None:
         """A guard has failed: look again next time."""
-        self._last = None
+        self.last = None
 
     def _take(self, name: str, tracked: Any, was: Any, now: Any, sources: list[Any]) -> None:
         if type(now) is not type(was):
@@ -140,6 +153,13 @@ class Guards:
         self._grads = [
             (slot.handle, slot.before) for slot in trace.grads.values() if slot.read_first
         ]
+
+    def are_same(self) -> bool:
+        """Whether nothing at all has changed: in most calls."""
+        for handle, before in self._grads:
+            if handle._kept_grad is not before:
+                return False
+        return self._seen == changes.count
 
     def check(self, storages: list[Any]) -> None:
         """Raise StaleError, saying what has changed."""

@@ -16,13 +16,15 @@ from chainrule.step.extract import Extract
 from chainrule.step.guards import Guards, Options, StaleError, Variables
 from chainrule.step.nest import builder
 from chainrule.step.trace import Trace
-from chainrule.storage import COMPUTED, Recorded, recorder
+from chainrule.storage import COMPUTED, Recorded, in_order, recorder
 from chainrule.tensor import Tensor
 from chainrule.tensor.handle import LET_GO
 from chainrule.tracing import changes
 from chainrule.tracked import Tracked
 
-__all__ = ["Traced"]
+__all__ = ["MISSED", "Traced"]
+
+MISSED = object()  # a call that is not the like of the one before
 
 
 class Result:
@@ -40,12 +42,16 @@ class Result:
         self._line = node.line
 
     def node(self, value: np.ndarray) -> Recorded:
-        """A computed node with this value."""
-        rec = recorder()
-        made = rec._node(self._op, (), self._meta, self._shape, self._dtype, self._line)
-        made.value, made.state, made.scope = value, COMPUTED, self._scope
-        if self._consumed is not None:  # as a plain run leaves it: used up by its backward
-            made.needs_grad, made.consumed = True, self._consumed
+        """A computed node with this value: field by field, since a call has microseconds."""
+        made = Recorded.__new__(Recorded)
+        made.op, made.meta, made.shape, made.dtype = self._op, self._meta, self._shape, self._dtype
+        made.scope, made.line, made.name, made.inputs = self._scope, self._line, None, ()
+        made.value, made.state, made.consumed = value, COMPUTED, self._consumed
+        made.needs_grad = self._consumed is not None  # as a plain run leaves it: used up
+        made.leaf = made.watchers = made.failure = None
+        made.holders = made.saves = made.executions = 0
+        made.saving = made.initial = False
+        made.recorder, made.sequence = recorder(), next(in_order)
         return made
 
     def tensor(self, value: np.ndarray) -> Tensor:
@@ -64,7 +70,8 @@ class Traced:
         self, trace: Trace, effects: Effects, arguments: list[Argument], variables: Variables
     ) -> None:
         self._variables, self.grads = variables, recorder().grad_enabled
-        self._types = [(x.shape, x.dtype) for x in arguments]
+        self._shapes = [x.shape for x in arguments]
+        self._dtypes = [x.dtype for x in arguments]
         self._any_grad = any(x.requires_grad for x in arguments)
         extract = Extract(trace, effects, arguments)
         self.work, self.storages = extract.work, extract.storages
@@ -157,24 +164,28 @@ class Traced:
 
     # ------------------------------------------------------------ a call
 
-    def read(self, arguments: Sequence[Any]) -> list[np.ndarray] | None:
-        """The arrays of arguments that are plain tensors as in the trace; ``None`` for others."""
+    def call(self, arguments: Sequence[Any]) -> Any:
+        """A call that is in all the like of the one before; MISSED if it is not. It is short."""
         if len(arguments) != self._count or self._any_grad:
-            return None
+            return MISSED
         arrays = []
-        for x, (shape, dtype) in zip(arguments, self._types, strict=True):
+        for x, shape, dtype in zip(arguments, self._shapes, self._dtypes, strict=False):
             if type(x) is not Tensor or x._path or x._leaf or x._root is not None:
-                return None
+                return MISSED
             node = x._storage.node
             if node.shape != shape or node.dtype is not dtype or node.needs_grad:
-                return None
-            value = node.value
-            if value is None or node.state != COMPUTED:
-                value = node.result()
-            if not value.flags.c_contiguous:
-                value = np.ascontiguousarray(value)
-            arrays.append(value)
-        return arrays
+                return MISSED
+            value = node.value if node.state == COMPUTED else node.result()
+            assert value is not None
+            arrays.append(value if value.flags.c_contiguous else np.ascontiguousarray(value))
+        if not self._variables.are_same() or not self.guards.are_same():
+            return MISSED
+        for options in self._options:
+            if options.get(options.options) != options.last:
+                return MISSED
+        if self._counts and not self._count_anew():
+            return MISSED
+        return self.run(arguments, arrays)
 
     @staticmethod
     def contiguous(arguments: Sequence[Any]) -> list[np.ndarray]:
@@ -182,37 +193,32 @@ class Traced:
         values = [x._value() for x in arguments]
         return [v if v.flags.c_contiguous else np.ascontiguousarray(v) for v in values]
 
-    def still(self) -> bool:
-        """Whether the trace holds."""
-        try:
-            self.refresh()
-        except StaleError:
-            return False
-        return True
-
     def refresh(self) -> None:
         """Look at guards and numbers. Raises StaleError where the trace does not hold."""
         name = self._variables.difference()
         if name:
             raise StaleError(f"the variable {name}")
         self.guards.check(self.storages)
-        dirty = False
         try:
-            for options in self._options:
-                dirty |= options.refresh(self._sources)
-            for held, name, place in self._counts:
-                self._sources[place] = held[name]
-                dirty = True
-            if dirty:
-                if not self._numbers.hold():
-                    raise StaleError("a number that the function branches on")
-                with np.errstate(over="ignore"):
-                    for array, value in self._tracked:
-                        array[()] = value()
+            changed = [options.refresh(self._sources) for options in self._options]
+            if (any(changed) or self._counts) and not self._count_anew():
+                raise StaleError("a number that the function branches on")
         except BaseException:
             for options in self._options:
                 options.forget()
             raise
+
+    def _count_anew(self) -> bool:
+        """Set the numbers that depend on an optimizer; False if a guard on them has failed."""
+        sources = self._sources
+        for held, name, place in self._counts:
+            sources[place] = held[name]
+        if not self._numbers.hold():
+            return False
+        with np.errstate(over="ignore"):  # 1e40 is ∞ in float32, as everywhere
+            for array, value in self._tracked:
+                array[()] = value()
+        return True
 
     def run(self, arguments: Sequence[Any], arrays: list[np.ndarray]) -> Any:
         """One call with the arrays of its arguments: all that it changes, then its results."""
