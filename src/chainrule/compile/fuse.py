@@ -82,13 +82,17 @@ class _Fusion:
         """Apply the rules, from the first kernel on."""
         at = 0
         while at < len(self.order):
-            kernel = self.order[at]
-            merged = isinstance(kernel, Kernel) and self._with_producer(kernel)
-            at = max(0, min(at, self._least)) if merged else at + 1
+            kernel, merges = self.order[at], 0
+            while isinstance(kernel, Kernel):  # what was merged may go on to its own producer
+                merged = self._with_producer(kernel)
+                if merged is None:
+                    break
+                kernel, merges = merged, merges + 1
+            at += 1 - merges
         return self.order
 
-    def _with_producer(self, kernel: Kernel) -> bool:
-        """Merge a kernel with one that makes what it reads; True if one was found."""
+    def _with_producer(self, kernel: Kernel) -> Kernel | None:
+        """Merge a kernel with one that makes what it reads, if there is one."""
         for value in sorted(self.reads[kernel], key=self._rank):
             writers = self.writers.get(value, set())
             if len(writers) != 1:
@@ -105,8 +109,8 @@ class _Fusion:
             else:
                 merged = None
             if merged is not None and self._place(producer, kernel, merged, value):
-                return True
-        return False
+                return merged
+        return None
 
     def _rank(self, value: Value) -> tuple[bool, int, int]:
         """Maps first: when a kernel has gone to a sum, no other comes to it any more."""
@@ -121,10 +125,23 @@ class _Fusion:
         first, last = self.order.index(producer), self.order.index(kernel)
         before: list[Step] = []
         behind: list[Step] = []  # depends on the producer
+        read, written = set(self.reads[producer]), set(self.writes[producer])
         for other in self.order[first + 1 : last]:
-            late = self._depends(other, producer) or any(self._depends(other, b) for b in behind)
-            (behind if late else before).append(other)
-        if any(self._depends(kernel, other) for other in behind):
+            mine = self.writes[other]
+            if (
+                self.reads[other].isdisjoint(written)
+                and mine.isdisjoint(written)
+                and mine.isdisjoint(read)
+            ):
+                before.append(other)
+                continue
+            read |= self.reads[other]
+            written |= mine
+            behind.append(other)
+        later = set().union(*(self.writes[other] for other in behind)) if behind else set()
+        if not self.reads[kernel].isdisjoint(later) or not self.writes[kernel].isdisjoint(later):
+            return False
+        if any(not self.writes[kernel].isdisjoint(self.reads[other]) for other in behind):
             return False
         self._leave(producer)
         self._leave(kernel)
@@ -132,12 +149,7 @@ class _Fusion:
             merged.writes = [write for write in merged.writes if write.ref.value is not value]
         self._enter(merged)
         self.order[first : last + 1] = [*before, merged, *behind]
-        self._least = first
         return True
-
-    def _depends(self, kernel: Step, on: Step) -> bool:
-        mine, theirs = self.writes[kernel], self.writes[on]
-        return bool(self.reads[kernel] & theirs or mine & theirs or mine & self.reads[on])
 
 
 # ---------------------------------------------------------------- axes of one kernel on another's

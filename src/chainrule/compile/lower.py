@@ -341,6 +341,8 @@ def summation(shape: Sizes, axes: Sizes) -> tuple[Sizes, bool]:
     long rows have lanes, and short ones and images are one chain.
     """
     rank = len(shape)
+    if not axes:
+        return (), False
     if len(axes) == rank and rank <= 3:
         return tuple(range(rank)), True
     if 0 in axes:

@@ -55,10 +55,16 @@ def unsafe_updates(kernels: list[Kernel | Host], updates: dict[Value, Value]) ->
     Safe: one kernel writes it, each element where it alone has read the old one, and no later
     kernel reads the old value.
     """
-    unsafe = set()
+    unsafe: set[Value] = set()
+    writing: dict[Value, list[int]] = {}
+    reading: dict[Value, list[int]] = {}
+    for number, kernel in enumerate(kernels):
+        for value in kernel.written():
+            writing.setdefault(value, []).append(number)
+        for value in kernel.reads():
+            reading.setdefault(value, []).append(number)
     for new, old in updates.items():
-        writers = [k for k, kernel in enumerate(kernels) if new in kernel.written()]
-        readers = [k for k, kernel in enumerate(kernels) if old in kernel.reads()]
+        writers, readers = writing.get(new, []), reading.get(old, [])
         if len(writers) != 1 or any(k > writers[0] for k in readers):
             unsafe.add(new)
             continue
