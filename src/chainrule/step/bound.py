@@ -36,7 +36,16 @@ def _counts_of_one() -> tuple[list[int], list[int]]:
 class Bound:
     """Inputs and places for a ``Built``, as long as the storages hold the nodes they hold now."""
 
-    __slots__ = ("_alone", "_arrays", "_nodes_alone", "_states", "inputs", "nodes", "places")
+    __slots__ = (
+        "_alone",
+        "_arrays",
+        "_nodes_alone",
+        "_states",
+        "inputs",
+        "nodes",
+        "places",
+        "written",
+    )
 
     def __init__(
         self,
@@ -50,6 +59,7 @@ class Bound:
         values = [_contiguous(storage.node.result()) for storage in storages]
         self.nodes = [storage.node for storage in storages]
         self.inputs: list[Any] = [None] * arguments + values + list(constants)
+        self.written = [storages[j] for j in written]
         self._states = [self.nodes[j] for j in written]
         self._arrays = [values[j] for j in written]
         self.places: list[Any] = [*self._arrays, *[None] * (outputs - len(written))]

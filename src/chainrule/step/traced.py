@@ -16,7 +16,7 @@ from chainrule.step.extract import Extract
 from chainrule.step.guards import Guards, Options, StaleError, Variables
 from chainrule.step.nest import builder
 from chainrule.step.trace import Trace
-from chainrule.storage import COMPUTED, Recorded, in_order, recorder
+from chainrule.storage import COMPUTED, Recorded, Storage, in_order, recorder
 from chainrule.tensor import Tensor
 from chainrule.tensor.handle import LET_GO
 from chainrule.tracing import changes
@@ -56,7 +56,11 @@ class Result:
 
     def tensor(self, value: np.ndarray) -> Tensor:
         """A tensor with this value."""
-        made = Tensor._of(self.node(value))
+        storage = Storage.__new__(Storage)
+        storage.node, storage.version, storage.committed = self.node(value), 0, None
+        storage.node.holders = 1
+        made = Tensor.__new__(Tensor)
+        made._bind(storage)
         made._leaf, made._name = self._leaf, self._label
         return made
 
@@ -269,16 +273,10 @@ class Traced:
         places: Sequence[Any],
         arguments: Sequence[Any],
     ) -> Any:
-        storages = self.storages
-        for k, j in enumerate(self._written):
-            if places[k] is not None:
-                storages[j].version += 1
-            else:
-                node = self._results[k].node(results[k])
-                storages[j]._bind(node)
-                bound.exchange(k, j, self._count + j, node, results[k])
+        for storage in bound.written:
+            storage.version += 1
         if places is not bound.places:
-            self._forget_seen()
+            self._exchange(bound, results, places)
         for x in self._let_go:
             x._kept_grad = LET_GO
         if self._counted:
@@ -290,8 +288,14 @@ class Traced:
         made = [self._tensor(what, k, results, arguments) for what, k in self._returned]
         return self._build(made)
 
-    def _forget_seen(self) -> None:
-        """What handles have seen of old values is out of date: it would keep their arrays."""
+    def _exchange(self, bound: Bound, results: list[np.ndarray], places: Sequence[Any]) -> None:
+        """New arrays for states whose old value somebody sees."""
+        for k, j in enumerate(self._written):
+            if places[k] is None:
+                node = self._results[k].node(results[k])
+                self.storages[j]._bind(node)
+                bound.exchange(k, j, self._count + j, node, results[k])
+        # What handles have seen of old values is out of date: it would keep their arrays.
         for reference, j in self._caches:
             handle = reference()
             if handle is not None and handle._version != self.storages[j].version:
