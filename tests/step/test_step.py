@@ -756,3 +756,18 @@ def test_two_threads():
     for thread in threads:
         thread.join()
     assert w.item() == 100
+
+
+def test_variables_of_functions_that_are_called():
+    factor, count = 2.0, 0
+
+    def scaled(x):
+        nonlocal count
+        count += 1
+        return x * factor
+
+    f = cr.compile(lambda x: scaled(x))
+    assert f(cr.ones(1)).item() == 2
+    factor = 4.0
+    assert f(cr.ones(1)).item() == 4
+    assert f(cr.ones(1)).item() == 4 and count == 3  # a variable that it sets: traced each time

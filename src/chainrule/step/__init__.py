@@ -26,7 +26,7 @@ from chainrule.run import backend
 from chainrule.step.effects import Effects, stand_in
 from chainrule.step.guards import StaleError, Variables
 from chainrule.step.nest import Form, put_together, take_apart
-from chainrule.step.trace import Trace, UntraceableError
+from chainrule.step.trace import LookError, Trace, UntraceableError
 from chainrule.step.traced import MISSED, Traced
 from chainrule.storage import Hold, Recorded, recorder
 from chainrule.tensor import Tensor
@@ -75,10 +75,15 @@ def compile(function: Any = None, *, keep_grads: bool = False) -> Any:
 
 
 class Compiled:
-    """What ``cr.compile`` returns: called like the function."""
+    """What ``cr.compile`` returns: called like the function.
 
-    def __init__(self, function: Callable[..., Any], keep_grads: bool) -> None:
-        self.function, self._keep = function, keep_grads
+    ``may_look``: a function that looks at values inside is run plainly, instead of an error.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], keep_grads: bool = False, *, may_look: bool = False
+    ) -> None:
+        self.function, self._keep, self._may_look = function, keep_grads, may_look
         self._checks = os.environ.get("CHAINRULE_CHECK_TRACE", "0") not in ("", "0")
         self._traces: dict[Any, list[Traced]] = {}
         self._plain: set[Any] = set()  # signatures that no trace can repeat
@@ -156,12 +161,18 @@ class Compiled:
                 args, kwargs = put_together(form, arguments)
                 result = self.function(*args, **kwargs)
                 effects = Effects(trace, result, arguments, self._keep)
+                for module in trace.modules.values():
+                    variables.add(type(module).forward)
             try:
                 made = Traced(trace, effects, arguments, variables)
             finally:
                 trace.end()
-        except UntraceableError as error:
-            self._remember(signature, error)
+        except UntraceableError:
+            return None
+        except LookError:
+            if not self._may_look:
+                raise
+            self._plain.add(signature)
             return None
         storage._stats.traced += 1
         if known is not None and not known.volatile:
@@ -175,11 +186,6 @@ class Compiled:
             del self._traces[next(iter(self._traces))]
         made.refresh()
         return made
-
-    def _remember(self, signature: Any, error: UntraceableError) -> None:
-        """What no trace can repeat is run plainly, this once or always."""
-        if error.always:
-            self._plain.add(signature)
 
     def _notice(self, known: Traced | None) -> None:
         """Once: the function is traced again and again, and what changes."""

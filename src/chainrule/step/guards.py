@@ -8,9 +8,9 @@ counted a change since.
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import unwrap
+from functools import partial
 from operator import itemgetter
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 from weakref import ref
 
@@ -33,23 +33,34 @@ def same(a: Any, b: Any) -> bool:
 
 
 class Variables:
-    """The variables that a function finds outside: in its closure, and the globals it names."""
+    """The variables that functions find outside: in their closures, and the globals they name.
+
+    Functions that are found there, and the ``forward`` of modules, are looked through as well.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        plain = unwrap(getattr(function, "func", function))  # of a partial, and of decorators
-        plain = getattr(plain, "__func__", plain)  # of a method
         self._cells: list[tuple[Any, Any, str]] = []
-        self._globals: list[tuple[str, Any]] = []
-        self._world: dict[str, Any] = {}
-        code = getattr(plain, "__code__", None)
-        if code is None:
-            return
-        for name, cell in zip(code.co_freevars, plain.__closure__ or (), strict=True):
-            self._cells.append((cell, _content(cell), name))
-        self._world = plain.__globals__
-        for name in sorted(_names(code)):
-            if not isinstance(self._world.get(name, type), (ModuleType, type)):
-                self._globals.append((name, self._world[name]))
+        self._globals: list[tuple[dict[str, Any], Any, str]] = []
+        self._known: set[Any] = set()
+        self.add(function)
+
+    def add(self, function: Any) -> None:
+        """What this function, and those that it finds, read outside."""
+        waiting = [function]
+        while waiting:
+            plain = _plain(waiting.pop())
+            if not isinstance(plain, FunctionType) or plain in self._known or _is_ours(plain):
+                continue
+            self._known.add(plain)
+            for name, cell in zip(plain.__code__.co_freevars, plain.__closure__ or (), strict=True):
+                self._cells.append((cell, _content(cell), name))
+                waiting.append(_content(cell))
+            world = plain.__globals__
+            for name in sorted(_names(plain.__code__)):
+                value = world.get(name, type)
+                if not isinstance(value, (ModuleType, type)):
+                    self._globals.append((world, value, name))
+                    waiting.append(value)
 
     def are_same(self) -> bool:
         """Whether every variable is the very object that it was: in most calls."""
@@ -57,8 +68,8 @@ class Variables:
             for cell, was, _ in self._cells:
                 if cell.cell_contents is not was:
                     return False
-            for name, was in self._globals:
-                if self._world[name] is not was:
+            for world, was, name in self._globals:
+                if world[name] is not was:
                     return False
         except (ValueError, KeyError):  # not set any more
             return False
@@ -69,8 +80,8 @@ class Variables:
         for cell, was, name in self._cells:
             if (now := _content(cell)) is not was and not same(was, now):
                 return name
-        for name, was in self._globals:
-            if (now := self._world.get(name)) is not was and not same(was, now):
+        for world, was, name in self._globals:
+            if (now := world.get(name)) is not was and not same(was, now):
                 return name
         return ""
 
@@ -80,6 +91,24 @@ def _content(cell: Any) -> Any:
         return cell.cell_contents
     except ValueError:  # not set yet
         return None
+
+
+def _plain(function: Any) -> Any:
+    """The function in a partial, a method, a decorated or compiled function."""
+    while True:
+        if isinstance(function, partial):
+            function = function.func
+        elif isinstance(function, MethodType):
+            function = function.__func__
+        elif "__wrapped__" in getattr(function, "__dict__", ()):
+            function = function.__wrapped__
+        else:
+            return function
+
+
+def _is_ours(function: FunctionType) -> bool:
+    """A function of Chainrule itself depends on no variable that changes."""
+    return function.__module__.startswith("chainrule.")
 
 
 def _names(code: CodeType) -> set[str]:

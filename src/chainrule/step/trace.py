@@ -27,15 +27,17 @@ from chainrule.tensor.handle import LET_GO, let_go
 from chainrule.tracing import TRACES, changes
 from chainrule.tracked import Numbers, Tracked
 
-__all__ = ["MISSING", "Grad", "Group", "SetAttribute", "Trace", "UntraceableError"]
+__all__ = ["MISSING", "Grad", "Group", "SetAttribute", "LookError", "Trace", "UntraceableError"]
 
 MISSING = object()  # an attribute that was not there
 
 
 class UntraceableError(Exception):
-    """The function does what no trace can repeat: it is run plainly, this time or always."""
+    """The function does what no trace can repeat: it is run plainly this time."""
 
-    always = False
+
+class LookError(UsageError):
+    """A value was asked for inside a compiled function."""
 
 
 @dataclass
@@ -195,7 +197,7 @@ class Trace:
         if node.sequence < self.first:
             raise UntraceableError("a value of outside is asked for")
         where = f"{node.scope}/{node.op.name}" if node.scope else node.op.name
-        raise UsageError(
+        raise LookError(
             message(
                 where,
                 f"a look at the value of {node.type} inside a compiled function",

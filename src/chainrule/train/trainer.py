@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import CheckpointError, UsageError, message
+from chainrule.step import Compiled
 from chainrule.tensor import Tensor
 from chainrule.train.batches import Batches, checked, first, pair
 from chainrule.train.callbacks import Callback
@@ -45,6 +46,20 @@ class _Place:
     epochs: int = 0  # that were asked for
     stopped: bool = False  # by a callback
     rates: list[float] = field(default_factory=list)  # of the groups, before the schedule
+
+
+def _step_of(model: Any, loss_of: Any, optimizer: Any, clip: Any) -> Callable[..., Any]:
+    def step(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        optimizer.zero_grad()
+        outputs = model(inputs)
+        loss = loss_of(outputs, targets)
+        loss.backward()
+        if clip is not None:
+            clip(model.parameters())
+        optimizer.step()
+        return loss.detach(), outputs.detach()
+
+    return step
 
 
 class Trainer:
@@ -103,6 +118,7 @@ class Trainer:
         self.last_loss = float("nan")  # of the latest step
         self.history, self.place, self._listening = History(), _Place(), list(callbacks)
         self._figures, self._range = Figures(self.metrics), InputRange()
+        self._parts: tuple[Any, ...] = (None,) * 4  # of which the compiled step is made
 
     # ------------------------------------------------------------ fit
 
@@ -194,15 +210,11 @@ class Trainer:
         return iter(data)
 
     def step(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """One step: the five lines.  Returns loss and outputs, both computed."""
-        self.optimizer.zero_grad()
-        outputs = self.model(inputs)
-        loss = self.loss(outputs, targets)
-        loss.backward()
-        if self.clip is not None:
-            self.clip(self.model.parameters())
-        self.optimizer.step()
-        return loss.detach(), outputs.detach()
+        """One step: the five lines, compiled.  Returns loss and outputs, both computed."""
+        parts = self.model, self.loss, self.optimizer, self.clip
+        if any(a is not b for a, b in zip(parts, self._parts, strict=True)):
+            self._parts, self._compiled = parts, Compiled(_step_of(*parts), may_look=True)
+        return self._compiled(inputs, targets)
 
     # ------------------------------------------------------------ the learning rate
 
