@@ -184,7 +184,6 @@ class Compiled:
         listed.append(made)
         while len(self._traces) > MOST_SIGNATURES:
             del self._traces[next(iter(self._traces))]
-        made.refresh()
         return made
 
     def _notice(self, known: Traced | None) -> None:
