@@ -222,7 +222,7 @@ class Host:
 class Plan:
     """Kernels in order, in stages, and where inputs, outputs and temporaries lie.
 
-    The kernels of a stage do not depend on each other; ``print(plan)`` lists all of it.
+    The kernels of a stage do not depend on each other; ``print(plan)`` lists all of it: printer.py.
     """
 
     kernels: list[Kernel | Host]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from math import prod
@@ -15,11 +16,14 @@ import numpy as np
 from chainrule.compile.memory import ALIGNMENT
 from chainrule.compile.pipeline import compile_work
 from chainrule.compile.plan import Host, Kernel, Value, dense_strides
-from chainrule.compile.work import Work
+from chainrule.compile.verify import PlanError
+from chainrule.compile.work import Work, key
 from chainrule.errors import located
 from chainrule.graph import Node
+from chainrule.run import reference
 from chainrule.run.blas import one_thread
 from chainrule.run.llvm import workers
+from chainrule.run.llvm.cache import default_cache
 from chainrule.run.llvm.emit import Code, emit
 from chainrule.run.llvm.engine import engine
 
@@ -48,9 +52,15 @@ address: Callable[[np.ndarray], int] = (
 )
 
 
-def build(work: Work) -> Machinery:
-    """A work as machine code."""
-    return Machinery(work)
+def build(work: Work) -> Machinery | reference.Evaluation:
+    """A work as machine code; by the reference, with a warning, if its plan breaks a rule."""
+    try:
+        return Machinery(work)
+    except PlanError as error:
+        kept = default_cache().keep_text(key(work)[:32], error.report, ".txt")
+        report = f"The report is in {kept}" if kept else error.report
+        warnings.warn(f"{error} It runs by the reference, slowly. {report}", stacklevel=2)
+        return reference.build(work)
 
 
 def aligned(nbytes: int) -> np.ndarray:

@@ -133,12 +133,12 @@ class Cache:
             with contextlib.suppress(OSError):
                 path.unlink()
 
-    def keep_text(self, name: str, text: str) -> Path | None:
-        """Keep a text that LLVM refused, for a report; its path, or None if it can't be written."""
+    def keep_text(self, name: str, text: str, suffix: str = ".ll") -> Path | None:
+        """Keep a text that was refused, for a report; its path, or None if it can't be written."""
         path = self._path("refused", name)
         if path is None:
             return None
-        path = path.with_suffix(".ll")
+        path = path.with_suffix(suffix)
         try:
             write_atomically(path, text.encode(), durable=False)
         except DataError:

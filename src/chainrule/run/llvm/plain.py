@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.compile.lower import LOWERINGS
-from chainrule.compile.work import Work
+from chainrule.compile.work import Built, Work
 from chainrule.graph import Node
 from chainrule.ops.op import REGISTRY, Elementwise
 from chainrule.run import reference
-from chainrule.run.llvm.backend import Machinery, build
+from chainrule.run.llvm.backend import build
 from chainrule.run.llvm.workers import denormals_flushed
 
 __all__ = ["run"]
@@ -32,7 +32,7 @@ _ROUNDS = {  # ops whose result depends on an order, or on an approximation
     if not op.any_strides and (name in LOWERINGS or isinstance(op, Elementwise))
 } | {"avg_pool", "avg_pool_scatter"}
 
-_singles: OrderedDict[Any, Machinery] = OrderedDict()
+_singles: OrderedDict[Any, Built] = OrderedDict()
 _programs: OrderedDict[Any, _Program] = OrderedDict()
 
 
@@ -90,7 +90,7 @@ class _Program:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.built: Machinery | None = None
+        self.built: Built | None = None
 
 
 def _known(program: Any) -> _Program | None:
@@ -152,7 +152,7 @@ def _work(program: Any, leaves: list[Any]) -> Work:
     return Work(nodes, [twins[leaf] for leaf in leaves], wanted)
 
 
-def _as_one(program: Any, built: Machinery) -> None:
+def _as_one(program: Any, built: Built) -> None:
     leaves, _ = _structure(program)
     wanted = [node for node in program.nodes if program.wants(node)]
     if any(leaf.value is None for leaf in leaves):  # it has failed
