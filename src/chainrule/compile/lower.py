@@ -269,8 +269,10 @@ def _reshape(lowering: Lowering, node: Node) -> Ref:
     ref = lowering.seen(node.inputs[0])
     seen = ref.reshaped(node.shape)
     if seen is None:
-        seen = lowering.stored(ref).reshaped(node.shape)
-        assert seen is not None, "an array row by row has every shape"
+        batch_last = [*range(1, len(ref.shape)), 0]
+        order = batch_last if ref.strides[0] == 1 and node.shape[:1] == ref.shape[:1] else None
+        seen = lowering.stored(ref, order).reshaped(node.shape)
+        assert seen is not None, "what lies sample by sample, or row by row, has these shapes"
     return seen
 
 

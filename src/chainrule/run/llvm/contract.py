@@ -81,7 +81,7 @@ class Tile:
         self.dtype: DType = contract.a.dtype
         self.kind = IN_MEMORY[self.dtype.name]
         self.width = min(machine.lanes(self.dtype.itemsize), LANES)
-        self.registers = machine.registers
+        self.registers, self.cores = machine.registers, machine.cores
         self.vector = f"<{self.width} x {self.kind}>" if self.width > 1 else self.kind
 
     def multiply_add(self, a: str, b: str, total: str) -> str:

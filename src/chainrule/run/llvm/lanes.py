@@ -43,8 +43,8 @@ class LanesWriter(Tile):
                 and not any(x.factors[axis] for x in (*a.bounds, *b.bounds))
             ]
 
-        self.i = self._widest(of_one(a, b))
-        self.j = self._widest(of_one(b, a))
+        self.i = self._widest(of_one(a, b), a)
+        self.j = self._widest(of_one(b, a), b)
         rest = [axis for axis in range(self.rank) if axis not in (self.i, self.j)]
         rest = [axis for axis in rest if self.axes[axis] > 1]
         self.inside: list[int] = []  # done for each piece, while its operands are at hand
@@ -54,12 +54,15 @@ class LanesWriter(Tile):
                 self.inside = self.inside[1:]
         self.outside = [axis for axis in rest if axis not in self.inside]
 
-    def _widest(self, axes: list[int]) -> int:
-        return max(axes, key=lambda axis: self.axes[axis], default=-1)
+    def _size(self, axis: int) -> int:
+        return self.axes[axis] if axis >= 0 else 1
+
+    def _widest(self, axes: list[int], ref: Ref) -> int:
+        """The longest of the axes; of two, the one whose elements lie closer together."""
+        return max(axes, key=lambda axis: (self.axes[axis], -abs(ref.strides[axis])), default=-1)
 
     def _choose_tile(self) -> None:
-        ni = self.axes[self.i] if self.i >= 0 else 1
-        nj = self.axes[self.j] if self.j >= 0 else 1
+        ni, nj = self._size(self.i), self._size(self.j)
         best = (float("inf"), 1, 1)
         for ti in range(1, min(ni, 12) + 1):
             for tj in range(1, min(nj, 12) + 1):
@@ -71,6 +74,9 @@ class LanesWriter(Tile):
                     for y, count_j in ((tj, nj // tj), (nj % tj, 1))
                     if x and y
                 )
+                many = -(-ni // ti) * -(-nj // tj) * prod(self.axes[a] for a in self.outside)
+                if many < 4 * self.cores:  # the last chunk may keep the other threads waiting
+                    cost *= -(-many // self.cores) * self.cores / many
                 if cost < best[0] - 1e-9:
                     best = (cost, ti, tj)
         _, self.ti, self.tj = best
