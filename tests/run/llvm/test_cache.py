@@ -189,16 +189,17 @@ def test_two_processes_at_once(tmp_path):
 
 
 def test_an_edited_source_makes_new_keys(tmp_path, monkeypatch):
-    assert [folder.name for folder in cache._SOURCES] == ["compile", "llvm"]
+    assert [folder.name for folder in cache._SOURCES] == ["ops", "compile", "llvm"]
     assert all((folder / "__init__.py").is_file() for folder in cache._SOURCES)
-    (tmp_path / "emit.py").write_text("a = 1")
+    (tmp_path / "rules").mkdir()
+    emitter = tmp_path / "rules" / "emit.py"
     monkeypatch.setattr(cache, "_SOURCES", [tmp_path])
     keys = []
     for text in ("a = 1", "a = 2", "a = 1"):
         cache._digest_of_sources.cache_clear()
-        (tmp_path / "emit.py").write_text(text)
+        emitter.write_text(text)
         keys.append(key_of("a"))
-    (tmp_path / "emit.py").write_text("a = 3")
+    emitter.write_text("a = 3")
     assert keys[0] == keys[2] == key_of("a") != keys[1]  # they are read once in a process
     cache._digest_of_sources.cache_clear()
 

@@ -1,8 +1,9 @@
 """What was compiled, kept on disk: objects of kernels, finished plans.
 
 A key is a digest of what an entry was made of: its text, the machine's features, llvmlite's
-version, and the sources of ``compile/`` and ``run/llvm/``.  So an entry is never wrong, only no
-longer asked for; what has not been asked for longest is removed when the folder grows too large.
+version, and the sources of ``ops/``, ``compile/`` and ``run/llvm/``.  So an entry is never wrong,
+only no longer asked for; what has not been asked for longest is removed when the folder grows too
+large.
 
 An entry is a file with a line before its content: a digest of its name and content.  A damaged one
 is as good as none.  So is a folder that can't be read or written: the cache costs time, never
@@ -34,7 +35,7 @@ _DAY = 86_400  # seconds
 _LIMIT = 512  # MB
 _CLEANED = ".cleaned"  # a file that was touched when old entries were last removed
 _HERE = Path(__file__).parent
-_SOURCES = [_HERE.parents[1] / "compile", _HERE]
+_SOURCES = [_HERE.parents[1] / "ops", _HERE.parents[1] / "compile", _HERE]
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def _digest_of_sources() -> str:
     """Of the files that decide what is compiled from a graph."""
     digest = blake2b(digest_size=16)
     for folder in _SOURCES:
-        for path in sorted(folder.glob("*.py")):
+        for path in sorted(folder.rglob("*.py")):
             content = path.read_bytes()
             digest.update(f"{path.name} {len(content)} ".encode() + content)
     return digest.hexdigest()

@@ -17,10 +17,10 @@ import ctypes
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import blake2b
 from threading import RLock
 
 import llvmlite.binding as llvm
@@ -71,13 +71,34 @@ class Engine:
         on (``memset``, ``fmaf``) and what the process has.
         Raises GraphError, naming the kernel, for a text that LLVM refuses: a defect of ours.
         """
-        keys = [_digest(text, name) for text, name in kernels]
+        keys = [self.key(text, name) for text, name in kernels]
         if any(key not in self._addresses for key in keys):
-            with _lock:
-                begun = time.perf_counter()
+            with _lock, self._timed():
                 new = dict(zip(keys, kernels, strict=True))
-                self._link({key: new[key] for key in new if key not in self._addresses})
-                self._stats.seconds += time.perf_counter() - begun
+                missing = {key: new[key] for key in new if key not in self._addresses}
+                symbols = {key: f"{name}_{key}" for key, (_, name) in missing.items()}
+                self._link(symbols, [self._object(key, *missing[key]) for key in missing])
+        return [self._addresses[key] for key in keys]
+
+    def key(self, text: str, name: str) -> str:
+        """What a function is known by, here and in the cache."""
+        return key_of(name, text, self.machine.triple, self.machine.features)
+
+    def known(self, keys: Sequence[str], name: str) -> list[int] | None:
+        """The addresses of functions of that name that were compiled once, here or elsewhere.
+
+        ``None`` if one of them is not in the cache any more.
+        """
+        with _lock, self._timed():
+            found = {}
+            for key in keys:
+                if key not in self._addresses and key not in found:
+                    kept = default_cache().get("object", key)
+                    if kept is None:
+                        return None
+                    found[key] = kept
+            self._link({key: f"{name}_{key}" for key in found}, list(found.values()))
+            self._stats.loaded += len(found)
         return [self._addresses[key] for key in keys]
 
     def assembly(self, text: str) -> str:
@@ -92,6 +113,14 @@ class Engine:
             llvm.initialize_all_asmprinters()
             target = llvm.Target.from_triple(triple).create_target_machine(opt=3, reloc="pic")
             return target.emit_object(self._parsed(text, "module"))
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._stats.seconds += time.perf_counter() - begun
 
     def stats(self) -> Stats:
         """How many kernels were compiled and loaded, and the seconds it took."""
@@ -119,20 +148,18 @@ class Engine:
         _keep_for_ever(jit)
         return jit
 
-    def _link(self, kernels: dict[str, tuple[str, str]]) -> None:
-        """Put kernels, by their digests, into the process."""
-        builder = llvm.JITLibraryBuilder().add_current_process()
-        symbols = {}
-        for key, (text, name) in kernels.items():
-            symbols[key] = f"{name}_{key}"
-            builder.add_object_img(self._object(key, text, name)).export_symbol(symbols[key])
+    def _link(self, symbols: dict[str, str], objects: Sequence[bytes]) -> None:
+        """Put objects into the process; each has one function, by its key."""
         if not symbols:
             return  # another thread was faster
+        builder = llvm.JITLibraryBuilder().add_current_process()
+        for symbol, code in zip(symbols.values(), objects, strict=True):
+            builder.add_object_img(code).export_symbol(symbol)
         self._libraries += 1
         try:
             library = builder.link(self._jit, f"kernels{self._libraries}")
         except RuntimeError as error:
-            names = ", ".join(name for _, name in kernels.values())
+            names = ", ".join(symbol.rpartition("_")[0] for symbol in symbols.values())
             raise self._refused(names, str(error), "") from None
         _keep_for_ever(library)
         self._addresses |= {key: library[symbol] for key, symbol in symbols.items()}
@@ -140,8 +167,7 @@ class Engine:
     def _object(self, key: str, text: str, name: str) -> bytes:
         """A kernel's object, in which its function has a name of its own."""
         kept = default_cache()
-        at = key_of(name, text, self.machine.triple, self.machine.features)
-        found = kept.get("object", at)
+        found = kept.get("object", key)
         if found is not None:
             self._stats.loaded += 1
             return found
@@ -149,7 +175,7 @@ class Engine:
         module = self._parsed(symbol.sub(f"@{name}_{key}", text), name)
         emitted = self._target_machine.emit_object(module)
         self._stats.compiled += 1
-        kept.put("object", at, emitted)
+        kept.put("object", key, emitted)
         return emitted
 
     def _parsed(self, text: str, name: str) -> llvm.ModuleRef:
@@ -165,13 +191,9 @@ class Engine:
         lines = [line for line in reason.splitlines() if line and "IR parsing error" not in line]
         first = lines[0].removeprefix("<string>:") if lines else "no reason"
         got = f"a text that LLVM refuses ({first})"
-        kept = default_cache().keep_text(_digest(text, name), text) if text else None
+        kept = default_cache().keep_text(self.key(text, name), text) if text else None
         why = "This is a defect of Chainrule" + (f"; the text is in {kept}" if kept else "")
         return GraphError(message(f"kernel {name}", got, "valid code", why=why))
-
-
-def _digest(text: str, name: str) -> str:
-    return blake2b(f"{name}\n{text}".encode(), digest_size=16).hexdigest()
 
 
 def _keep_for_ever(owner: object) -> None:
