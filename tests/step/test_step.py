@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import threading
 import warnings
@@ -206,6 +207,10 @@ def test_a_compiled_method():
     with cr.no_grad():
         two.w.fill_(3.0)
     assert one.twice(cr.ones(2)).tolist() == [2, 2] and two.twice(cr.ones(2)).tolist() == [6, 6]
+    twin = copy.deepcopy(two)
+    with cr.no_grad():
+        two.w.fill_(0.0)
+    assert twin.twice(cr.ones(2)).tolist() == [6, 6]
 
 
 # ---------------------------------------------------------------- what changes between calls
@@ -293,8 +298,6 @@ def test_state_that_is_loaded_between_calls():
         for _ in range(4):
             step(*batch)
         kept = {k: v.clone() for k, v in net.state_dict().items()}
-        import copy
-
         state = copy.deepcopy(optimizer.state_dict())
         for _ in range(3):
             step(*batch)
@@ -344,9 +347,9 @@ def test_a_snapshot_does_not_move_and_numbers_are_written_in_place():
     step(*batch)
     step(*batch)
     held = net.weight.numpy()
-    copy = np.array(held)
+    before = np.array(held)
     step(*batch)
-    assert (held == copy).all() and (net.weight.numpy() != copy).any()
+    assert (held == before).all() and (net.weight.numpy() != before).any()
     del held
     step(*batch)
     place = net.weight._storage.node.value.ctypes.data

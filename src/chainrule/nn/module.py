@@ -315,7 +315,8 @@ class Module:
         return found
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_known_paths"}
+        made_anew = ("_known_paths", "_compiled")
+        return {n: value for n, value in self.__dict__.items() if n not in made_anew}
 
     # ------------------------------------------------------------ the tree
 

@@ -97,8 +97,10 @@ class Compiled:
         """A compiled method: one program for each object."""
         if owner is None:
             return self
-        bound = Compiled(self.function.__get__(owner, kind), self._keep)
-        return owner.__dict__.setdefault(f"_compiled_{self.function.__name__}", bound)
+        known = owner.__dict__.setdefault("_compiled", {})
+        if self not in known:
+            known[self] = Compiled(self.function.__get__(owner, kind), self._keep)
+        return known[self]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         rec = recorder()
