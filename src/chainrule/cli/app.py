@@ -32,6 +32,7 @@ VERBS = (
     "draw",
     "summary",
     "cost",
+    "plan",
     "bench",
     "plot",
     "gradcheck",

@@ -41,7 +41,7 @@ from chainrule.compile.plan import (
     dense_strides,
 )
 from chainrule.compile.schedule import ordered
-from chainrule.graph import type_text
+from chainrule.graph import Node, type_text
 
 __all__ = ["Printer", "amount"]
 
@@ -61,9 +61,10 @@ def amount(number: float, unit: str) -> str:
     for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= factor:
             return f"{number / factor:.4g} {prefix}{unit}"
-    if number >= 1 or not number:
-        return f"{number:.4g} {unit}"
-    return f"{number * 1e3:.3g} m{unit}" if number >= 1e-3 else f"{number * 1e6:.3g} µ{unit}"
+    for factor, prefix in ((1.0, ""), (1e-3, "m"), (1e-6, "µ")):
+        if number >= factor:
+            return f"{number / factor:.4g} {prefix}{unit}"
+    return f"{number * 1e9:.4g} n{unit}" if number else f"0 {unit}"
 
 
 class Printer:
@@ -143,25 +144,23 @@ class Printer:
         lines.append(", ".join([*parts, *([more] if more else [])]))
         return "\n".join([f"k{number}  {kernel.kind}{stage}", *(f"    {line}" for line in lines)])
 
-    def _node(self, node: object) -> str:
-        number = self._numbers.get(node, "?")  # type: ignore[arg-type]
-        text = f"%{number} {node.op.name} {node.type}"  # type: ignore[attr-defined]
-        scope = node.scope  # type: ignore[attr-defined]
-        return f"{text}  {scope}" if scope else text
+    def _node(self, node: Node) -> str:
+        text = f"%{self._numbers.get(node, '?')} {node.op.name} {node.type}"
+        return f"{text}  {node.scope}" if node.scope else text
 
     def _loops(self, kernel: Kernel) -> list[str]:
         line = f"loops  {_sizes(kernel.axes)}"
         inner = kernel.inner
         if inner is not None:
             words = ["sum"] if isinstance(inner, Contract) else [c for c, _ in inner.parts]
-            way = "the last in 16 lanes" if inner.lanes else "as a chain"
-            line += f", each a {' and a '.join(words)} over {_sizes(inner.extents)}, {way}"
+            way = ", the last in 16 lanes" if inner.lanes else " as a chain"
+            line += f", each a {' and a '.join(words)} over {_sizes(inner.extents)}{way}"
             if isinstance(inner, Contract) and inner.pieces:
                 line += f", in pieces along the first {inner.pieces}"
         walked = tuple(n for n in ordered(kernel).axes if n != 1)
         if walked != tuple(n for n in kernel.axes if n != 1):
             line += f"; walked as {_sizes(walked)}"
-        return [line.replace(", as a chain", " as a chain")]
+        return [line]
 
     # ------------------------------------------------------------ arrays
 
