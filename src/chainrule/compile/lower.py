@@ -35,6 +35,9 @@ __all__ = ["BATCH_LANES", "LOWERINGS", "Body", "Lowering", "lower", "lowers"]
 
 BATCH_LANES = 8  # images from which on the batch is the axis of vectors, and lies last in memory
 
+LINE = 64  # bytes of a cache line
+CROWDED = 32  # lines: a stride that is a multiple of so many meets too few sets of a cache
+
 Sizes = tuple[int, ...]
 Lower = Callable[["Lowering", Node], Ref | None]
 
@@ -115,6 +118,8 @@ class Lowering:
     ) -> Value:
         """A new array whose axes lie in memory in that order."""
         strides = dense_strides(shape, order if order is not None else range(len(shape)))
+        if order is not None and len(shape) >= 4 and order[-1] == 0:
+            strides = _apart(strides, shape, order[0], dtype.itemsize)
         number = len(self.kernels)
         return Value(dtype, shape, strides, label=label or f"t{number}")
 
@@ -242,12 +247,25 @@ class Lowering:
             state = place in self.work.updates
             natural = value.strides == dense_strides(value.shape, range(len(value.shape)))
             fits = ref == Ref.whole(value) and value.shape == node.shape
-            if value.role != "temp" or value in taken or not fits or (state and not natural):
+            usable = value.role == "temp" and value not in taken and value.dense and fits
+            if not usable or (state and not natural):
                 value = self.result(node)
                 self.copy(ref, Ref.whole(value))
             value.role, value.place = "output", place
             taken.add(value)
             self.outputs.append(value)
+
+
+def _apart(strides: Sizes, shape: Sizes, outer: int, itemsize: int) -> Sizes:
+    """Images whose channels do not all fall on the same sets of a cache.
+
+    The same place of two channels is a multiple of 32 cache lines apart where images are 16 or 32
+    wide: eight of them fill their set, and the ninth throws the first out.
+    """
+    lines = strides[outer] * itemsize // LINE
+    if lines % CROWDED or shape[outer] < 4:
+        return strides
+    return (*strides[:outer], strides[outer] + LINE // itemsize, *strides[outer + 1 :])
 
 
 def memory_order(refs: Sequence[Ref], shape: Sizes) -> list[int]:

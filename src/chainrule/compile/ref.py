@@ -43,9 +43,21 @@ class Value:
     label: str = ""
 
     @property
+    def size(self) -> int:
+        """How many elements it spans in memory, gaps between its rows included."""
+        if not prod(self.shape):
+            return 0
+        return 1 + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
+
+    @property
     def nbytes(self) -> int:
-        """Bytes in memory, of a dense array."""
-        return prod(self.shape) * self.dtype.itemsize
+        """Bytes that it spans in memory."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def dense(self) -> bool:
+        """Whether there are no gaps between its elements."""
+        return self.size == prod(self.shape)
 
     def __str__(self) -> str:
         return f"{self.label or self.role}: {type_text(self.shape, self.dtype)}"

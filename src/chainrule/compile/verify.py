@@ -209,9 +209,9 @@ def _ref(verb: str, ref: Ref, space: Sequence[int], picks: int) -> Iterator[str]
     moves += [picks, *(start.most * start.stride for start in ref.starts)]
     low = ref.offset + sum(min(move, 0) for move in moves)
     high = ref.offset + sum(max(move, 0) for move in moves)
-    if low < 0 or high >= prod(ref.value.shape):
-        size = prod(ref.value.shape)
-        yield f"{verb} elements {low} to {high} of {ref.value}, which has {size}"
+    if low < 0 or high >= ref.value.size:
+        spans = f"which spans {ref.value.size}"
+        yield f"{verb} elements {low} to {high} of {ref.value}, {spans}"
 
 
 def _apart(ref: Ref) -> bool:

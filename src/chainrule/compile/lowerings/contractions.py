@@ -19,7 +19,6 @@ from chainrule.graph import Node
 __all__: list[str] = []
 
 LONGEST_CHAIN = 1024  # terms of one chain of a matrix product; more are pieces
-PACKED_FROM = 1 << 15  # bytes of a weight from which on it is copied for its contraction
 LANES_FROM = 32  # terms from which on a matrix product with few rows or columns sums in lanes
 
 Sizes = tuple[int, ...]
@@ -150,9 +149,9 @@ def _conv(lowering: Lowering, node: Node) -> Ref:
     x, w = (lowering.seen(source) for source in node.inputs)
     meta, kernel, groups = node.meta, node.inputs[1].shape[2:], node.meta["groups"]
     images, outputs, *counts = node.shape
-    x, w = _image(lowering, x, meta["padding"]), _packed(lowering, w, last=0)
+    x, w = _image(lowering, x, meta["padding"]), _plain(lowering, w)
     cg, kg = w.shape[1], outputs // groups
-    axes = _Axes(n=(images,), g=(groups,), k=(kg,), p=tuple(counts), f=tuple(kernel), c=(cg,))
+    axes = _Axes(n=(images,), g=(groups,), k=(kg,), p=tuple(counts), c=(cg,), f=tuple(kernel))
     rows = [axes.row(n=1), axes.row(g=cg, c=1)]
     for i, (stride, dilation) in enumerate(zip(meta["stride"], meta["dilation"], strict=True)):
         rows.append(axes.row(**{f"p{i}": stride, f"f{i}": dilation}))
@@ -161,19 +160,9 @@ def _conv(lowering: Lowering, node: Node) -> Ref:
     value = lowering.result(node, _batch_last(len(node.shape)) if _many(images) else None)
     target = Ref.whole(value).reshaped((images, groups, kg, *counts))
     assert target is not None
-    contract = Contract((*kernel, cg), a, b)
+    contract = Contract((cg, *kernel), a, b)
     _contract(lowering, target.shape, target, contract, node.dtype)
     return Ref.whole(value)
-
-
-def _packed(lowering: Lowering, w: Ref, last: int) -> Ref:
-    """A weight [K,C,*F] whose axis ``last`` lies side by side: a tile reads a run of it.
-
-    Small weights stay in the first cache, however they lie.
-    """
-    if prod(w.shape) * w.dtype.itemsize < PACKED_FROM:
-        return _plain(lowering, w)
-    return lowering.stored(w, [*range(2, len(w.shape)), 1 - last, last])
 
 
 def _weight_rows(axes: _Axes, kg: int, spatial: int) -> Rows:
@@ -184,7 +173,7 @@ def _weight_rows(axes: _Axes, kg: int, spatial: int) -> Rows:
 def _conv_input_grad(lowering: Lowering, node: Node) -> Ref:
     """A convolution with the error signal for each phase of the strides."""
     g, w = (lowering.seen(source) for source in node.inputs)
-    w, meta = _packed(lowering, w, last=1), node.meta
+    w, meta = _plain(lowering, w), node.meta
     many = _many(node.shape[0])
     g = _image(lowering, g)
     value = lowering.result(node, _batch_last(len(node.shape)) if many else None)
@@ -229,7 +218,7 @@ def _input_grad_phase(
         g = g.guarded(range(2, len(g.shape)))
     cg, kg = w.shape[1], w.shape[0] // groups
     images = node.shape[0]
-    axes = _Axes(n=(images,), g=(groups,), c=(cg,), p=tuple(counts), f=tuple(taps), k=(kg,))
+    axes = _Axes(n=(images,), g=(groups,), c=(cg,), p=tuple(counts), k=(kg,), f=tuple(taps))
     rows = [axes.row(n=1), axes.row(g=kg, k=1)]
     rows += [axes.row(**{f"p{i}": 1, f"f{i}": -back[i]}) for i in spatial]
     a = g.over(axes.shape, rows, [0, 0, *shift])
@@ -237,7 +226,7 @@ def _input_grad_phase(
     b = w.over(axes.shape, taken, [0, 0, *first])
     split = target.reshaped((images, groups, cg, *counts))
     assert split is not None
-    contract = Contract((*taps, kg), a, b)
+    contract = Contract((kg, *taps), a, b)
     _contract(lowering, split.shape, split, contract, node.dtype)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from math import prod
 from threading import RLock
@@ -15,7 +15,8 @@ import numpy as np
 
 from chainrule.compile.memory import ALIGNMENT
 from chainrule.compile.pipeline import compile_work
-from chainrule.compile.plan import Host, Kernel, Value, dense_strides
+from chainrule.compile.plan import Plan, dense_strides
+from chainrule.compile.ref import Sizes
 from chainrule.compile.verify import PlanError
 from chainrule.compile.work import Work, key
 from chainrule.errors import located
@@ -24,8 +25,7 @@ from chainrule.run import reference
 from chainrule.run.blas import one_thread
 from chainrule.run.llvm import workers
 from chainrule.run.llvm.cache import default_cache
-from chainrule.run.llvm.emit import Code, emit
-from chainrule.run.llvm.engine import engine
+from chainrule.run.llvm.kept import HostCall, KernelCall, Recipe, found, in_stages, made
 
 __all__ = ["Machinery", "build"]
 
@@ -53,9 +53,12 @@ address: Callable[[np.ndarray], int] = (
 
 
 def build(work: Work) -> Machinery | reference.Evaluation:
-    """A work as machine code; by the reference, with a warning, if its plan breaks a rule."""
+    """A work as machine code, made by the passes or by an earlier process and kept on disk.
+
+    By the reference, with a warning, if its plan breaks a rule.
+    """
     try:
-        return Machinery(work)
+        return Machinery(work, found(work))
     except PlanError as error:
         kept = default_cache().keep_text(key(work)[:32], error.report, ".txt")
         report = f"The report is in {kept}" if kept else error.report
@@ -75,69 +78,42 @@ class Machinery:
 
     A table holds addresses: of the error word, the inputs, the outputs, the temporaries.  Each
     ``bind`` has a table of its own; the temporaries are shared, so one call runs at a time.
+
+    recipe: what was kept of the plan, if it was.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, recipe: Recipe | None = None) -> None:
         self.work, self.lock = work, RLock()
-        self.plan = compile_work(work)
-        self.arena = aligned(self.plan.arena)
-        self.entries: dict[Value, int] = {}
-        addresses = [0]
-        for value in (*self.plan.inputs, *self.plan.outputs):
-            self.entries[value] = len(addresses)
-            addresses.append(0)
-        for kernel in self.plan.kernels:
-            for value in kernel.reads() | kernel.written():
-                if value.role == "temp" and value not in self.entries:
-                    self.entries[value] = len(addresses)
-                    addresses.append(self.arena.ctypes.data + value.place)
-        self.addresses = np.array(addresses, np.int64)
-        self.segments = self._made(self.plan.stages)
-        self.fresh = [_maker(value) for value in self.plan.outputs]
-        leaves = set(self.plan.inputs)
-        # Checks of what the plan computes come when something may have been written already.
-        self.late = any(
-            isinstance(kernel, Host) or (kernel.flags and not kernel.reads() <= leaves)
-            for kernel in self.plan.kernels
-        )
+        self._plan: Plan | None = None
+        functions = None if recipe is None else recipe.addresses()
+        if recipe is None or functions is None:
+            recipe, self._plan = made(work)
+            functions = recipe.addresses()
+            assert functions is not None, "what was compiled just now is in the process"
+        self.temporaries, self.late = recipe.temporaries, recipe.late
+        self.arena = aligned(recipe.arena)
+        begin = self.arena.ctypes.data
+        places = [begin + offset for offset, _ in recipe.temporaries]
+        outside = [0] * (1 + len(work.inputs) + len(work.outputs))
+        self.addresses = np.array([*outside, *places], np.int64)
+        self.segments = _segments(recipe.steps, functions)
+        self.fresh = [
+            _maker(node.shape, node.dtype.numpy, strides)
+            for node, strides in zip(work.outputs, recipe.outputs, strict=True)
+        ]
         self._bound = Bound(self)
 
-    # ------------------------------------------------------------ building
+    @property
+    def plan(self) -> Plan:
+        """Its plan; made by the passes now, if a recipe was kept."""
+        if self._plan is None:
+            self._plan = compile_work(self.work)
+        return self._plan
 
-    def _made(self, stage: list[int]) -> list[Any]:
-        """Tapes of kernels, and the Host kernels between them."""
-        kernels = self.plan.kernels
-        self.order = sorted(range(len(kernels)), key=lambda k: stage[k])
-        codes = {k: emit(k, engine().machine) for k in kernels if isinstance(k, Kernel)}
-        texts = [(code.text, "kernel") for code in codes.values()]
-        functions = dict(zip(codes, engine().functions(texts), strict=True))
-        segments: list[Any] = []
-        for host, numbers in groupby(self.order, key=lambda k: isinstance(kernels[k], Host)):
-            if host:
-                segments += [kernels[k] for k in numbers]
-            else:
-                segments.append(self._tape(list(numbers), stage, codes, functions))
-        return segments
-
-    def _tape(
-        self,
-        numbers: list[int],
-        stage: list[int],
-        codes: dict[Kernel, Code],
-        functions: dict[Kernel, int],
-    ) -> Tape:
-        rows, slots, tickets, wait, at = [], [], 0, 0, -1
-        for number in numbers:
-            kernel = self.plan.kernels[number]
-            assert isinstance(kernel, Kernel)
-            code = codes[kernel]
-            if stage[number] != at:
-                at, wait = stage[number], tickets
-            places = np.array([self.entries[v] for v in code.arguments], np.int64)
-            slots.append(places)
-            rows.append([functions[kernel], code.chunks, places.ctypes.data, wait])
-            tickets += code.chunks
-        return Tape(np.array(rows, np.int64).reshape(-1, 4), slots, tickets)
+    @property
+    def order(self) -> list[int]:
+        """The numbers of the plan's kernels, as they run."""
+        return in_stages(self.plan)
 
     # ------------------------------------------------------------ running
 
@@ -158,44 +134,38 @@ class Machinery:
         """
         return Bound(self).bound(count, inputs, places)
 
-    def explain(self, number: int, inputs: list[Any], outputs: list[np.ndarray]) -> None:
-        """Raise what the check of a node says of the values that it has seen."""
+    def explain(self, number: int, inputs: Sequence[Any]) -> None:
+        """Raise what the check of a node says: checks come before an input is written."""
         node = self.work.nodes[number - 1]
-        values = [self._value_of(source, inputs, outputs) for source in node.inputs]
-        try:
-            node.op.check(*values, **node.meta)
-        except Exception as error:
-            raise located(error, node.scope, node.where) from None
+        values = dict(zip(self.work.inputs, inputs, strict=True))
+        needed, waiting = {node}, [node]
+        while waiting:
+            new = [source for source in waiting.pop().inputs if source not in needed]
+            needed.update(new)
+            waiting += new
+        for each in self.work.nodes:
+            if each in needed:
+                values[each] = _by_reference(each, [values[source] for source in each.inputs])
         raise AssertionError(f"{node} was wrong, and its check finds nothing")
 
-    def _value_of(self, node: Node, inputs: list[Any], outputs: list[np.ndarray]) -> np.ndarray:
-        seen = self.plan.refs[node]
-        raw = self.array(seen.value, inputs, outputs).reshape(-1)
-        strides = tuple(stride * seen.dtype.itemsize for stride in seen.strides)
-        return np.lib.stride_tricks.as_strided(raw[seen.offset :], seen.shape, strides)
-
-    def host(self, kernel: Host, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> None:
+    def host(self, step: HostCall, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> None:
         """A node by its reference."""
-        node = kernel.node
-        arrays = [self.array(value, inputs, outputs) for value in kernel.inputs]
-        try:
-            node.op.check(*arrays, **node.meta)
-            with one_thread(), np.errstate(all="ignore"), workers.denormals_flushed():
-                result = node.op.reference(*arrays, **node.meta)
-        except Exception as error:
-            raise located(error, node.scope, node.where) from None
-        self.array(kernel.output, inputs, outputs)[...] = result
+        node = self.work.nodes[step.number]
+        arrays = [
+            self._array(entry, source, inputs, outputs)
+            for entry, source in zip(step.inputs, node.inputs, strict=True)
+        ]
+        self._array(step.output, node, inputs, outputs)[...] = _by_reference(node, arrays)
 
-    def array(
-        self, value: Value, inputs: list[np.ndarray], outputs: list[np.ndarray]
+    def _array(
+        self, entry: int, node: Node, inputs: list[np.ndarray], outputs: list[np.ndarray]
     ) -> np.ndarray:
-        """Where a value lies now."""
-        if value.role == "input":
-            return inputs[value.place]
-        if value.role == "output":
-            return outputs[value.place]
-        raw = self.arena[value.place : value.place + value.nbytes]
-        return raw.view(value.dtype.numpy).reshape(value.shape)
+        """Where the value of a node lies now."""
+        outside = [*inputs, *outputs]
+        if entry <= len(outside):
+            return outside[entry - 1]
+        offset, size = self.temporaries[entry - 1 - len(outside)]
+        return self.arena[offset : offset + size].view(node.dtype.numpy).reshape(node.shape)
 
 
 class Bound:
@@ -213,7 +183,7 @@ class Bound:
             segment.prepared(table) if isinstance(segment, Tape) else segment
             for segment in machinery.segments
         ]
-        self._one = self._segments[0] if len(self._segments) == 1 else None
+        self._one: Any = self._segments[0] if len(self._segments) == 1 else None
 
     def run(
         self, inputs: list[np.ndarray], places: Sequence[np.ndarray | None]
@@ -271,18 +241,18 @@ class Bound:
                     row[number] = address(array)
                 if segment():
                     wrong, errors[0] = errors[0], 0
-                    machinery.explain(wrong, [*arrays, *(again() for again in seen)], results)
+                    machinery.explain(wrong, [*arrays, *(again() for again in seen)])
             return results
 
         return call
 
     def _go(self, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> None:
         for segment in self._segments:
-            if isinstance(segment, Host):
+            if isinstance(segment, HostCall):
                 self.machinery.host(segment, inputs, outputs)
             elif segment():
                 wrong, self._errors[0] = self._errors[0], 0
-                self.machinery.explain(wrong, inputs, outputs)
+                self.machinery.explain(wrong, inputs)
 
 
 def _plain(arrays: Sequence[Any]) -> bool:
@@ -303,11 +273,41 @@ class Tape:
         return workers.prepared(tape, len(self.rows), table, self.tickets, threads, short=short)
 
 
-def _maker(value: Value) -> Callable[[], np.ndarray]:
+def _segments(steps: list[KernelCall | HostCall], functions: list[int]) -> list[Tape | HostCall]:
+    """Tapes of kernels, and the calls of the host between them."""
+    code = iter(functions)
+    segments: list[Tape | HostCall] = []
+    for host, group in groupby(steps, key=lambda step: isinstance(step, HostCall)):
+        if host:
+            segments += [step for step in group if isinstance(step, HostCall)]
+        else:
+            segments.append(_tape([step for step in group if isinstance(step, KernelCall)], code))
+    return segments
+
+
+def _tape(calls: list[KernelCall], code: Iterator[int]) -> Tape:
+    slots = [np.array(call.slots, np.int64) for call in calls]
+    rows = [
+        [next(code), call.chunks, places.ctypes.data, call.wait]
+        for call, places in zip(calls, slots, strict=True)
+    ]
+    return Tape(np.array(rows, np.int64), slots, sum(call.chunks for call in calls))
+
+
+def _by_reference(node: Node, arrays: list[np.ndarray]) -> np.ndarray:
+    try:
+        node.op.check(*arrays, **node.meta)
+        with one_thread(), np.errstate(all="ignore"), workers.denormals_flushed():
+            return reference.reference_value(node, arrays)
+    except Exception as error:
+        raise located(error, node.scope, node.where) from None
+
+
+def _maker(shape: Sizes, kind: np.dtype, strides: Sizes) -> Callable[[], np.ndarray]:
     """Makes arrays for an output, with the axes in memory as the plan wants them."""
-    shape, kind, empty = value.shape, value.dtype.numpy, np.empty
-    if value.strides == dense_strides(shape, range(len(shape))) or not prod(shape):
+    empty = np.empty
+    if strides == dense_strides(shape, range(len(shape))) or not prod(shape):
         return lambda: empty(shape, kind)
-    order = sorted(range(len(shape)), key=lambda axis: -value.strides[axis])
+    order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
     turned, back = tuple(shape[axis] for axis in order), tuple(np.argsort(order).tolist())
     return lambda: empty(turned, kind).transpose(back)
