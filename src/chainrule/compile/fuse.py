@@ -145,8 +145,11 @@ class _Fusion:
             return False
         self._leave(producer)
         self._leave(kernel)
-        if not self.readers.get(value) and value not in self.outputs:
-            merged.writes = [write for write in merged.writes if write.ref.value is not value]
+        merged.writes = [
+            write
+            for write in merged.writes
+            if write.ref.value in self.outputs or self.readers.get(write.ref.value)
+        ]
         self._enter(merged)
         self.order[first : last + 1] = [*before, merged, *behind]
         return True
