@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chainrule.compile.plan import Host, Value
+from chainrule.compile.plan import Value
 from chainrule.run.llvm import workers
 from chainrule.run.llvm.backend import Machinery, Tape
+from chainrule.run.llvm.kept import HostCall
 
 __all__ = ["chunks_of", "seconds_of_kernels"]
 
@@ -23,7 +24,7 @@ def chunks_of(machinery: Machinery) -> list[int]:
     """Into how many pieces the work of each kernel is cut."""
     found = [1] * len(machinery.plan.kernels)
     for number, tape, row in _rows(machinery):
-        if tape is not None:
+        if isinstance(tape, Tape):
             found[number] = int(tape.rows[row, 1])
     return found
 
@@ -45,12 +46,10 @@ def seconds_of_kernels(machinery: Machinery, seed: int = 0) -> tuple[list[float]
     whole = _median(lambda: machinery.run(inputs, outputs), 1)
     found = [0.0] * len(plan.kernels)
     for number, tape, row in _rows(machinery):
-        if tape is None:
-            kernel = plan.kernels[number]
-            assert isinstance(kernel, Host)
+        if isinstance(tape, HostCall):
 
-            def by_reference(kernel: Host = kernel) -> None:
-                machinery.host(kernel, inputs, outputs)
+            def by_reference(call: HostCall = tape) -> None:
+                machinery.host(call, inputs, outputs)
 
             found[number] = _median(by_reference, 1)
         else:
@@ -58,14 +57,14 @@ def seconds_of_kernels(machinery: Machinery, seed: int = 0) -> tuple[list[float]
     return found, whole
 
 
-def _rows(machinery: Machinery) -> list[tuple[int, Tape | None, int]]:
-    """Each kernel's number, with the tape and its row there, or None for a Host kernel."""
-    found: list[tuple[int, Tape | None, int]] = []
+def _rows(machinery: Machinery) -> list[tuple[int, Tape | HostCall, int]]:
+    """Each kernel's number, with the tape and its row there, or the call of the host."""
+    found: list[tuple[int, Tape | HostCall, int]] = []
+    order = machinery.order
     for segment in machinery.segments:
         many = len(segment.rows) if isinstance(segment, Tape) else 1
         for row in range(many):
-            number = machinery.order[len(found)]
-            found.append((number, segment if isinstance(segment, Tape) else None, row))
+            found.append((order[len(found)], segment, row))
     return found
 
 
