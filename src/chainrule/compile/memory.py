@@ -27,7 +27,8 @@ def stages(kernels: list[Kernel | Host], updates: dict[Value, Value]) -> list[in
     early = any(isinstance(k, Kernel) and k.flags for k in kernels)
     for kernel in kernels:
         checks = isinstance(kernel, Kernel) and bool(kernel.flags)
-        stage = least if checks else max(least, int(early))
+        first = checks and not any(value in written for value in kernel.reads())
+        stage = 0 if first else max(least, int(early))
         for value in kernel.reads():
             stage = max(stage, written.get(value, -1) + 1)
         for value in kernel.written():
