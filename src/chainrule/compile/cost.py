@@ -1,9 +1,9 @@
 """What a kernel costs: floating-point operations, bytes, and the time that these need at least.
 
 An operation is one multiplication, addition, comparison or elementwise function of floating-point
-numbers; a multiply-add is two.  What stands outside an array (padding) is not computed and does not
-count.  Bytes are those of the distinct elements that a kernel reads and writes, each once: what its
-own cache can't hold is read again and makes it slower than expected.
+numbers; a multiply-add is two.  What a kernel leaves out, as it lies outside of an array, does not
+count; zeros that were stored around an image do.  Bytes are those of the distinct elements that a
+kernel reads and writes, each once: what no cache holds is read again, and makes it slower.
 """
 
 from __future__ import annotations
