@@ -52,6 +52,10 @@ def _needed(kernels: Sequence[Step], outputs: Sequence[Value]) -> list[Step]:
     return kept[::-1]
 
 
+def _outputs(kernel: Step) -> list[Value]:
+    return [kernel.output] if isinstance(kernel, Host) else [w.ref.value for w in kernel.writes]
+
+
 class _Fusion:
     """Kernels in order, with who writes and reads each value."""
 
@@ -62,8 +66,11 @@ class _Fusion:
         self.writes = {kernel: kernel.written() for kernel in self.order}
         self.writers: dict[Value, set[Step]] = {}
         self.readers: dict[Value, set[Step]] = {}
+        self.number: dict[Value, int] = {}  # of each value that is written, in order
         for kernel in self.order:
             self._enter(kernel)
+            for value in _outputs(kernel):
+                self.number.setdefault(value, len(self.number))
 
     def _enter(self, kernel: Step) -> None:
         self.reads[kernel], self.writes[kernel] = kernel.reads(), kernel.written()
@@ -118,7 +125,7 @@ class _Fusion:
             isinstance(writer, Kernel) and writer.inner is not None
             for writer in self.writers.get(value, ())
         )
-        return sums, -value.nbytes, value.place
+        return sums, -value.nbytes, self.number.get(value, -1)
 
     def _place(self, producer: Kernel, kernel: Kernel, merged: Kernel, value: Value) -> bool:
         """Put the merged kernel where its inputs are there and nobody waits for it yet."""

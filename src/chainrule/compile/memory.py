@@ -100,7 +100,7 @@ def arena(plan: Plan) -> None:
                 first, last = alive.get(value, (when, when))
                 alive[value] = (min(first, when), max(last, when))
     placed: list[tuple[int, int, int, int]] = []  # offset, end, first stage, last stage
-    for value in sorted(alive, key=lambda v: -v.nbytes):
+    for value in sorted(alive, key=lambda v: (-v.nbytes, *alive[v], v.label)):
         first, last = alive[value]
         size = -(-max(value.nbytes, 1) // ALIGNMENT) * ALIGNMENT
         at = 0

@@ -93,9 +93,7 @@ def _recipe(work: Work, plan: Plan, codes: dict[Kernel, Code]) -> Recipe:
     for value in (*plan.inputs, *plan.outputs):
         entries[value] = 1 + len(entries)
     first = len(entries)
-    for kernel in plan.kernels:
-        for value in kernel.reads() | kernel.written():
-            entries.setdefault(value, 1 + len(entries))
+    steps = _steps(work, plan, codes, entries)
     temporaries = [(value.place, value.nbytes) for value in list(entries)[first:]]
     leaves = set(plan.inputs)
     late = any(
@@ -103,26 +101,31 @@ def _recipe(work: Work, plan: Plan, codes: dict[Kernel, Code]) -> Recipe:
         for kernel in plan.kernels
     )
     strides = [value.strides for value in plan.outputs]
-    return Recipe(plan.arena, temporaries, strides, _steps(work, plan, codes, entries), late)
+    return Recipe(plan.arena, temporaries, strides, steps, late)
 
 
 def _steps(
     work: Work, plan: Plan, codes: dict[Kernel, Code], entries: dict[Value, int]
 ) -> list[KernelCall | HostCall]:
+    """The kernels in their order; a temporary gets its number when it is first met."""
     steps: list[KernelCall | HostCall] = []
     tickets, wait, at = 0, 0, -1
+
+    def numbers(values: Iterable[Value]) -> Sizes:
+        return tuple(entries.setdefault(value, 1 + len(entries)) for value in values)
+
     for number in in_stages(plan):
         kernel = plan.kernels[number]
         if isinstance(kernel, Host):
-            inputs = tuple(entries[value] for value in kernel.inputs)
-            steps.append(HostCall(work.nodes.index(kernel.node), inputs, entries[kernel.output]))
+            *inputs, output = numbers([*kernel.inputs, kernel.output])
+            steps.append(HostCall(work.nodes.index(kernel.node), tuple(inputs), output))
             tickets, wait, at = 0, 0, -1  # another tape
             continue
         if plan.stages[number] != at:
             at, wait = plan.stages[number], tickets
         code = codes[kernel]
-        slots = tuple(entries[value] for value in code.arguments)
-        steps.append(KernelCall(engine().key(code.text, KERNEL), code.chunks, wait, slots))
+        key = engine().key(code.text, KERNEL)
+        steps.append(KernelCall(key, code.chunks, wait, numbers(code.arguments)))
         tickets += code.chunks
     return steps
 
