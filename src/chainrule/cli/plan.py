@@ -277,9 +277,10 @@ class _Measured:
         if not out.is_terminal:
             say(table([[f"{row[0]:4} {row[2]}", row[1], *row[3:]] for row in (head, *rows)]))
             return
-        shown = Table(box=None, pad_edge=False)
-        for number, title in enumerate(head):
-            shown.add_column(title, justify="left" if number in (1, 2) else "right")
+        shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        for title in head:
+            left = title in ("kind", "nodes")
+            shown.add_column(title, justify="left" if left else "right", no_wrap=True)
         for row in rows:
             shown.add_row(*map(plain, row))
         out.print(shown)
