@@ -56,5 +56,16 @@ def test_an_op_computes_what_its_reference_does(name):
     assert ("Host" in kinds) == (name in HOST)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [1024, 1257, 2048, 5001])
+def test_products_of_long_rows_end_in_a_piece_of_any_length(k, dtype):
+    rng = np.random.default_rng(k)
+    for m, n in ((32, 10), (3, 40), (20, 1)):
+        a, b = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
+        (found,) = build(work_of(REGISTRY["matmul"], [a, b], {})).run([a, b], [None])
+        wanted = a.astype(np.float64) @ b
+        assert np.abs(found - wanted).max() < 4 * k * np.finfo(dtype).eps
+
+
 def test_few_ops_are_left_to_the_host():
     assert len(HOST) <= 10

@@ -76,7 +76,7 @@ def _matmul(lowering: Lowering, node: Node) -> Ref:
     if len(steps) > 1:
         inner[rank + 3] = 1
     if len(steps) > 1 and k % LONGEST_CHAIN:
-        a = a.guarded((rank + 1,))
+        a, b = a.guarded((rank + 1,)), b.guarded((rank,))
     a = a.over(shape, [*identity[:rank], identity[rank], inner], [0] * (rank + 2))
     b = b.over(shape, [*identity[:rank], inner, identity[rank + 1]], [0] * (rank + 2))
     order = [*range(rank), rank + 1, rank] if columns_first else None

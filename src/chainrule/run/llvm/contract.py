@@ -112,11 +112,12 @@ class Tile:
         return pointer if step == "0" else self.text.at(self.kind, pointer, step)
 
     def reach(self, number: int, index: Sequence[str | None]) -> tuple[str, str]:
-        """From where to where an extent runs, by the bounds that it alone decides still."""
+        """From where to where an extent runs, by the bounds that it decides last."""
         axis, extent = self.rank + number, self.extents[number]
         low, high = "0", str(extent)
         for bound in (*self.contract.a.bounds, *self.contract.b.bounds):
-            if not bound.factors[axis]:
+            later = any(f and index[k] is None for k, f in enumerate(bound.factors) if k != axis)
+            if not bound.factors[axis] or later:
                 continue
             first, last = self._range(bound, axis, index)
             low, high = self.text.most(low, first), self.text.least(high, last)
@@ -128,7 +129,7 @@ class Tile:
         for other, factor in enumerate(bound.factors):
             if factor and other != axis:
                 place = index[other]
-                assert place is not None, "a bound must be decided by one extent"
+                assert place is not None, "a bound is decided by the last of its extents"
                 base = text.add(base, text.mul(place, str(factor)))
         if f < 0:  # 0 ≤ size - 1 - base - f i < size is the same
             base, f = text.add(text.mul(base, "-1"), str(bound.size - 1)), -f
