@@ -204,6 +204,10 @@ def _say_code(made: Machinery, chosen: list[int], asm: bool) -> None:
             say(f"; k{number}\n{engine().assembly(text) if asm else text}")
 
 
+def _short(number: float, unit: str = "") -> str:
+    return amount(number, unit, 3)
+
+
 class _Measured:
     """A plan with what each kernel should take, and takes."""
 
@@ -278,9 +282,14 @@ class _Measured:
             say(table([[f"{row[0]:4} {row[2]}", row[1], *row[3:]] for row in (head, *rows)]))
             return
         shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-        for title in head:
-            left = title in ("kind", "nodes")
-            shown.add_column(title, justify="left" if left else "right", no_wrap=True)
+        for number, title in enumerate(head):
+            width = max(len(row[number]) for row in (head, *rows))
+            shown.add_column(
+                title,
+                justify="left" if number in (1, 2) else "right",
+                no_wrap=True,
+                min_width=8 if title == "nodes" else width,  # the one that can be cut
+            )
         for row in rows:
             shown.add_row(*map(plain, row))
         out.print(shown)
@@ -288,8 +297,8 @@ class _Measured:
     def _row(self, k: int) -> list[str]:
         found = self.costs[k]
         row = [f"k{k}", self.made.plan.kernels[k].kind, self.printer.node(k)]
-        row += [amount(found.operations, ""), amount(found.nbytes, "B"), str(self.chunks[k])]
-        row.append(amount(self.expected[k], "s"))
+        row += [_short(found.operations), _short(found.nbytes, "B"), str(self.chunks[k])]
+        row.append(_short(self.expected[k], "s"))
         if self.timed:
             row += self._rates(found.operations, self.seconds[k], self._share(k))
         return row
@@ -297,8 +306,8 @@ class _Measured:
     def _total(self) -> list[str]:
         operations = sum(self.costs[k].operations for k in self.chosen)
         nbytes = sum(self.costs[k].nbytes for k in self.chosen)
-        row = ["", "", "total", amount(operations, ""), amount(nbytes, "B"), ""]
-        row.append(amount(sum(self.expected[k] for k in self.chosen), "s"))
+        row = ["", "", "total", _short(operations), _short(nbytes, "B"), ""]
+        row.append(_short(sum(self.expected[k] for k in self.chosen), "s"))
         if self.timed:
             seconds = sum(self.seconds[k] for k in self.chosen)
             row += self._rates(operations, seconds, operations / seconds / self.peak)
@@ -307,7 +316,7 @@ class _Measured:
     @staticmethod
     def _rates(operations: int, seconds: float, share: float) -> list[str]:
         rate = f"{operations / seconds / 1e9:.1f}" if operations else ""
-        return [amount(seconds, "s"), rate, f"{share:.0%}".replace("%", " %") if operations else ""]
+        return [_short(seconds, "s"), rate, f"{share:.0%}".replace("%", " %") if operations else ""]
 
     def _share(self, k: int) -> float:
         """Of the peak of the threads that can work on it."""

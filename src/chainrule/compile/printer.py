@@ -49,22 +49,21 @@ INFIX = {
     "add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "eq": "==", "ne": "!=",
     "and": "and", "or": "or", "xor": "xor", "power": "**",
 }  # fmt: skip
+PREFIXES = {9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "µ", -9: "n"}
 LONGEST = 48  # characters of an expression that stands inside another
 
 
-def amount(number: float, unit: str) -> str:
-    """A number with four digits and a prefix.
+def amount(number: float, unit: str, digits: int = 4) -> str:
+    """A number with some digits and a prefix.
 
     >>> amount(15_955_968, "FLOP"), amount(2560, "B"), amount(7, "B"), amount(2.5e-6, "s")
     ('15.96 MFLOP', '2.56 kB', '7 B', '2.5 µs')
     """
-    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= factor:
-            return f"{number / factor:.4g} {prefix}{unit}"
-    for factor, prefix in ((1.0, ""), (1e-3, "m"), (1e-6, "µ")):
-        if number >= factor:
-            return f"{number / factor:.4g} {prefix}{unit}"
-    return f"{number * 1e9:.4g} n{unit}" if number else f"0 {unit}"
+    if not number:
+        return f"0 {unit}".rstrip()
+    reached = (p for p in PREFIXES if number >= 10.0**p)
+    power = next(reached, min(PREFIXES))
+    return f"{number / 10.0**power:.{digits}g} {PREFIXES[power]}{unit}".rstrip()
 
 
 class Printer:

@@ -45,11 +45,11 @@ def stream(nbytes: int, threads: int, seconds: float = 0.02) -> float:
 
 @cache
 def speeds(threads: int) -> Speeds:
-    """What so many threads can do here, measured once in a process: 0.2 s."""
+    """What so many threads can do here, measured once in a process: 0.4 s."""
     machine = engine().machine
     inside = threads * machine.l2
     return Speeds(
-        operations=peak(threads),
+        operations=peak(threads, 0.3),
         cached=stream(inside // 2, threads),
         memory=stream(max(4 * machine.l3, 1 << 26), threads, 0.05),
         cache=inside + machine.l3,
