@@ -1,7 +1,7 @@
 """The passes in order: from a work to a plan.
 
-What comes out is verified: 2.5 ms of the 16 that LeNet's passes take.  With CHAINRULE_VERIFY=1, as
-in our tests, it is verified after each pass, which says who broke a rule.
+What comes out is verified, for a tenth of the time that the passes take.  With CHAINRULE_VERIFY=1,
+as in our tests, it is verified after each pass, which says who broke a rule.
 """
 
 from __future__ import annotations
