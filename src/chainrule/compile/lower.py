@@ -114,11 +114,17 @@ class Lowering:
     # ------------------------------------------------------------ building blocks
 
     def value(
-        self, dtype: DType, shape: Sizes, order: Sequence[int] | None = None, label: str = ""
+        self,
+        dtype: DType,
+        shape: Sizes,
+        order: Sequence[int] | None = None,
+        label: str = "",
+        *,
+        dense: bool = False,
     ) -> Value:
-        """A new array whose axes lie in memory in that order."""
+        """A new array whose axes lie in memory in that order; ``dense``: without gaps."""
         strides = dense_strides(shape, order if order is not None else range(len(shape)))
-        if order is not None and len(shape) >= 4 and order[-1] == 0:
+        if order is not None and len(shape) >= 4 and order[-1] == 0 and not dense:
             strides = _apart(strides, shape, order[0], dtype.itemsize)
         number = len(self.kernels)
         return Value(dtype, shape, strides, label=label or f"t{number}")
@@ -153,11 +159,11 @@ class Lowering:
         body.read(source)
         self.kernel(source.shape, body, [Write(target, 0)])
 
-    def stored(self, ref: Ref, order: Sequence[int] | None = None) -> Ref:
+    def stored(self, ref: Ref, order: Sequence[int] | None = None, *, dense: bool = False) -> Ref:
         """A copy without padding or run-time starts, in that order; made once."""
-        key = (ref, None if order is None else tuple(order))
+        key = (ref, None if order is None else tuple(order), dense)
         if key not in self.copies:
-            value = self.value(ref.dtype, ref.shape, order)
+            value = self.value(ref.dtype, ref.shape, order, dense=dense)
             self.copy(ref, Ref.whole(value))
             self.copies[key] = Ref.whole(value)
         return self.copies[key]
@@ -289,7 +295,7 @@ def _reshape(lowering: Lowering, node: Node) -> Ref:
     if seen is None:
         batch_last = [*range(1, len(ref.shape)), 0]
         order = batch_last if ref.strides[0] == 1 and node.shape[:1] == ref.shape[:1] else None
-        seen = lowering.stored(ref, order).reshaped(node.shape)
+        seen = lowering.stored(ref, order, dense=True).reshaped(node.shape)
         assert seen is not None, "what lies sample by sample, or row by row, has these shapes"
     return seen
 

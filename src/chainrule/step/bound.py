@@ -41,6 +41,7 @@ class Bound:
         "_arrays",
         "_nodes_alone",
         "_states",
+        "call",
         "inputs",
         "nodes",
         "places",
@@ -60,6 +61,7 @@ class Bound:
         self.nodes = [storage.node for storage in storages]
         self.inputs: list[Any] = [None] * arguments + values + list(constants)
         self.written = [storages[j] for j in written]
+        self.call: Any = None  # what a backend has bound to these arrays
         self._states = [self.nodes[j] for j in written]
         self._arrays = [values[j] for j in written]
         self.places: list[Any] = [*self._arrays, *[None] * (outputs - len(written))]
@@ -96,6 +98,7 @@ class Bound:
         """Written state k, which is storage j and the input at ``place``, has a new array."""
         self.nodes[j] = self._states[k] = node
         self.inputs[place] = self.places[k] = self._arrays[k] = value
+        self.call = None
         self._alone[k] = ARRAY_ALONE
 
 

@@ -229,21 +229,34 @@ class Traced:
         bound = self._bound
         if bound is None or [storage.node for storage in self.storages] != bound.nodes:
             bound = self._bind()
-        inputs = bound.inputs
-        inputs[: self._count] = arrays
         places = bound.places if bound.alone() else bound.own_places()
         if self._drawn or self.reserved:
             self._draw()
         try:
-            results = self.built.run(inputs, places)
+            results = self._computed(bound, arrays, places)
         except BaseException:
             for stream, count in self.reserved.items():
                 stream.give_back(count)
             raise
-        finally:
-            inputs[: self._count] = self._nothing
         self.hits += 1
         return self._commit(bound, results, places, arguments)
+
+    def _computed(
+        self, bound: Bound, arrays: list[np.ndarray], places: Sequence[Any]
+    ) -> list[np.ndarray]:
+        """The outputs; all states in their places, a bound plan needs the arguments alone."""
+        if places is bound.places:
+            if bound.call is None:
+                bind = getattr(self.built, "bind", None)
+                bound.call = bind and bind(self._count, bound.inputs, places)
+            if bound.call is not None:
+                return bound.call(arrays)
+        inputs = bound.inputs
+        inputs[: self._count] = arrays
+        try:
+            return self.built.run(inputs, places)
+        finally:
+            inputs[: self._count] = self._nothing
 
     def first_difference(self, other: Traced) -> str:
         """The first constant that another trace of the same structure has otherwise, in words."""

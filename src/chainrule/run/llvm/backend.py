@@ -126,11 +126,12 @@ class Machinery:
 
     def bind(
         self, count: int, inputs: Sequence[Any], places: Sequence[np.ndarray | None]
-    ) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+    ) -> Callable[[list[np.ndarray]], list[Any]] | None:
         """``run`` for many calls that differ in the first ``count`` inputs alone.
 
         The other inputs and the places are arrays that stay where they are as long as it is used;
-        it holds none of them.
+        it holds none of them.  Results that lie in their place are ``None``.  ``None`` for a plan
+        that looks back to Python.
         """
         return Bound(self).bound(count, inputs, places)
 
@@ -210,12 +211,11 @@ class Bound:
 
     def bound(
         self, count: int, inputs: Sequence[Any], places: Sequence[np.ndarray | None]
-    ) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+    ) -> Callable[[list[np.ndarray]], list[Any]] | None:
         """See ``Machinery.bind``."""
         machinery, row = self.machinery, self._row
         if machinery.late or self._one is None or not _plain(inputs[count:]):
-            kept = list(inputs[count:])
-            return lambda arrays: machinery.run([*arrays, *kept], places)
+            return None
         first = 1 + len(inputs)
         for number, array in enumerate(inputs[count:], 1 + count):
             row[number] = address(array)
@@ -229,7 +229,6 @@ class Bound:
         many, seen = len(places), [ref(array) for array in inputs[count:]]
 
         def call(arrays: list[np.ndarray]) -> list[Any]:
-            """One call; results that lie in their place are ``None``."""
             results: list[Any] = [None] * many
             with lock:
                 number = 1
