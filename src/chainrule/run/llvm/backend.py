@@ -227,14 +227,15 @@ class Bound:
                 row[first + k] = address(place)
         segment, lock, errors = self._one, machinery.lock, self._errors
         many, seen = len(places), [ref(array) for array in inputs[count:]]
+        before: list[Callable[[], Any]] = [lambda: None] * count
 
         def call(arrays: list[np.ndarray]) -> list[Any]:
             results: list[Any] = [None] * many
             with lock:
-                number = 1
-                for array in arrays:
-                    row[number] = address(array)
-                    number += 1
+                for number, array in enumerate(arrays):
+                    if before[number]() is not array:  # else it lies where it lay
+                        before[number] = ref(array)
+                        row[number + 1] = address(array)
                 for number, k, make in made:
                     array = results[k] = make()
                     row[number] = address(array)
