@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from chainrule.compile.work import Built, Work
 from chainrule.graph import Node
 from chainrule.ops.op import REGISTRY, Elementwise
 from chainrule.run import reference
-from chainrule.run.llvm.backend import build
+from chainrule.run.llvm.backend import Machinery, build
 from chainrule.run.llvm.workers import denormals_flushed
 
 __all__ = ["run"]
@@ -32,7 +34,9 @@ _ROUNDS = {  # ops whose result depends on an order, or on an approximation
     if not op.any_strides and (name in LOWERINGS or isinstance(op, Elementwise))
 } | {"avg_pool", "avg_pool_scatter"}
 
-_singles: OrderedDict[Any, Built] = OrderedDict()
+_Single = Callable[[list[np.ndarray]], list[np.ndarray]]
+
+_singles: OrderedDict[Any, _Single] = OrderedDict()
 _programs: OrderedDict[Any, _Program] = OrderedDict()
 
 
@@ -41,7 +45,7 @@ def run(program: Any) -> None:
     if any(node.recorder.watch is not None for node in program.nodes[:1]):
         _node_by_node(program)
         return
-    known = _known(program)
+    leaves, known = _known(program)
     if known is None:
         _node_by_node(program)
     elif known.built is None:
@@ -49,7 +53,7 @@ def run(program: Any) -> None:
         _node_by_node(program)
         known.seconds += time.perf_counter() - begun
     else:
-        _as_one(program, known.built)
+        _as_one(program, leaves, known.built)
 
 
 # ---------------------------------------------------------------- node by node
@@ -61,25 +65,36 @@ def _node_by_node(program: Any) -> None:
 
 
 def _value(node: Node, values: list[np.ndarray]) -> np.ndarray:
-    if node.op.name not in _ROUNDS or not node.dtype.is_floating_point or not _any(values):
+    if node.op.name not in _ROUNDS or not node.dtype.is_floating_point:
         return reference.reference_value(node, values)
-    meta = tuple(node.meta.items())
-    key = (node.op.name, meta, *[(value.shape, value.dtype.char) for value in values])
+    key = (node.op.name, _meta(node), *[(s.shape, s.dtype.short) for s in node.inputs])
     try:
-        built = _singles.get(key)
+        single = _singles.get(key)
     except TypeError:  # metadata that is not hashable
-        key, built = repr(key), _singles.get(repr(key))
-    if built is None:
-        leaves = [Node(source.op, (), {}, source.shape, source.dtype) for source in node.inputs]
-        twin = Node(node.op, tuple(leaves), node.meta, node.shape, node.dtype)
-        built = _singles[key] = build(Work([twin], leaves, [twin]))
+        key = repr(key)
+        single = _singles.get(key)
+    if single is None:
+        single = _singles[key] = _single(node)
         if len(_singles) > MOST_SINGLES:
             _singles.popitem(last=False)
-    return built.run(values, [None])[0]
+    return single([x if x.flags.c_contiguous else x.copy("C") for x in values])[0]
 
 
-def _any(values: list[np.ndarray]) -> bool:
-    return any(value.size for value in values)
+def _single(node: Node) -> _Single:
+    """What computes one op for one kind of inputs."""
+    leaves = [Node(source.op, (), {}, source.shape, source.dtype) for source in node.inputs]
+    twin = Node(node.op, tuple(leaves), node.meta, node.shape, node.dtype)
+    if not any(prod(source.shape) for source in leaves):
+        return lambda values: [reference.reference_value(twin, values)]
+    built = build(Work([twin], leaves, [twin]))
+    bound = built.bind(len(leaves), leaves, [None]) if isinstance(built, Machinery) else None
+    return bound or (lambda values: built.run(values, [None]))
+
+
+def _meta(node: Node) -> Any:
+    """Metadata as part of a key: 0 and -0 are two numbers, though equal."""
+    meta = node.meta
+    return (repr(meta) if 0 in meta.values() else tuple(meta.items())) if meta else ()
 
 
 # ---------------------------------------------------------------- as one
@@ -93,24 +108,27 @@ class _Program:
         self.built: Built | None = None
 
 
-def _known(program: Any) -> _Program | None:
-    """What is known of programs of this structure; built as soon as that pays."""
+def _known(program: Any) -> tuple[list[Any], _Program | None]:
+    """The leaves of a program, and what is known of its structure; built as soon as that pays."""
     if len(program.nodes) < 3:
-        return None
+        return [], None
     leaves, key = _structure(program)
     try:
         known = _programs.get(key)
     except TypeError:
-        return None
+        return leaves, None
     if known is None:
         known = _programs[key] = _Program()
         if len(_programs) > MOST_PROGRAMS:
             _programs.popitem(last=False)
-        return known
+        return leaves, known
     _programs.move_to_end(key)
     if known.built is None and known.seconds > PATIENCE:
-        known.built = build(_work(program, leaves))
-    return known
+        if any(node.op.name == "put" and node.inputs[0] in leaves for node in program.nodes):
+            known.seconds = -inf  # node by node such a write needs no copy of what it writes to
+        else:
+            known.built = build(_work(program, leaves))
+    return leaves, known
 
 
 def _structure(program: Any) -> tuple[list[Any], Any]:
@@ -125,11 +143,11 @@ def _structure(program: Any) -> tuple[list[Any], Any]:
             if place is None:
                 place = number[source] = len(number)
                 leaves.append(source)
-                rows.append((source.shape, source.dtype.short, source.meta.get("fixed")))
+                fixed = _meta(source) if "fixed" in source.meta else ()
+                rows.append((source.shape, source.dtype.short, fixed))
             places.append(place)
         number[node] = len(number)
-        meta = tuple(node.meta.items()) if node.meta else ()
-        rows.append((node.op.name, tuple(places), meta, program.wants(node)))
+        rows.append((node.op.name, tuple(places), _meta(node), program.wants(node)))
     return leaves, tuple(rows)
 
 
@@ -152,8 +170,7 @@ def _work(program: Any, leaves: list[Any]) -> Work:
     return Work(nodes, [twins[leaf] for leaf in leaves], wanted)
 
 
-def _as_one(program: Any, built: Built) -> None:
-    leaves, _ = _structure(program)
+def _as_one(program: Any, leaves: list[Any], built: Built) -> None:
     wanted = [node for node in program.nodes if program.wants(node)]
     if any(leaf.value is None for leaf in leaves):  # it has failed
         _node_by_node(program)
