@@ -16,7 +16,12 @@ from chainrule.compile.plan import Host, Kernel, Plan, Read, Ref, Value, Write
 from chainrule.compile.verify import verify
 from chainrule.compile.work import Work
 
-__all__ = ["compile_work"]
+__all__ = ["compile_work", "verifies_each"]
+
+
+def verifies_each() -> bool:
+    """Whether plans are verified after each pass, by the environment."""
+    return os.environ.get("CHAINRULE_VERIFY", "0") not in ("", "0")
 
 
 def compile_work(work: Work) -> Plan:
@@ -24,7 +29,7 @@ def compile_work(work: Work) -> Plan:
 
     Raises PlanError for a plan that breaks a rule: a defect of a pass.
     """
-    each = os.environ.get("CHAINRULE_VERIFY", "0") not in ("", "0")
+    each = verifies_each()
     lowered = lower(work)
     nodes = [*work.inputs, *work.nodes]
     plan = Plan(lowered.kernels, lowered.inputs, lowered.outputs, lowered.refs, nodes)
