@@ -27,7 +27,7 @@ from chainrule.train.batches import samples_of
 if TYPE_CHECKING:
     from chainrule.train.trainer import Trainer
 
-__all__ = ["MODES", "guarded"]
+__all__ = ["MODES", "guarded", "health_of"]
 
 MODES = ("stop", "strict", "ignore")
 
@@ -46,7 +46,7 @@ def guarded(trainer: Trainer, inputs: Any, targets: Any) -> tuple[Tensor, Tensor
             held.put_back()
             raise _error(trainer, watch.first, inputs) from None
     loss, outputs = trainer.step(inputs, targets)
-    if np.isfinite(loss.item()) and all(_finite(node.result()) for node in held.written()):
+    if np.isfinite(loss.item()) and held.healthy():
         return loss, outputs
     held.put_back()
     watch = Watch(follow=True)
@@ -56,6 +56,22 @@ def guarded(trainer: Trainer, inputs: Any, targets: Any) -> tuple[Tensor, Tensor
     error = _error(trainer, watch.origin(culprits), inputs)
     error.tape = tape
     raise error
+
+
+def health_of(optimizer: Any) -> Tensor | None:
+    """Σ 0·x over all parameters and state of an optimizer: 0 if all are finite, else NaN.
+
+    Part of the step's own program, which has the numbers at hand.
+    """
+    listed = [p for group in optimizer.param_groups for p in group["params"]]
+    states = [x for p in listed for x in optimizer.state.get(p, {}).values()]
+    total = None
+    with no_grad():
+        for x in (*listed, *states):
+            if isinstance(x, Tensor) and x.is_floating_point():
+                part = (x.detach() * 0).sum()
+                total = part if total is None else total + part
+    return total
 
 
 def _finite(array: np.ndarray) -> bool:
@@ -88,15 +104,28 @@ class _Held:
         }
         self.groups = [dict(group) for group in optimizer.param_groups]
 
+    def healthy(self) -> bool:
+        """Whether all that the step has written is finite."""
+        health = self.trainer.health
+        if health is None:
+            return all(_finite(node.result()) for node in self.written())
+        return health.item() == 0 and all(_finite(node.result()) for node in self._buffers())
+
+    def _buffers(self) -> Iterator[Any]:
+        """Of those that were written: one that nobody writes may be a mask of -inf."""
+        for x, before in self.tensors:
+            if x._storage.node is not before.node and not x._leaf and x.is_floating_point():
+                yield x._storage.node
+
     def written(self) -> Iterator[Any]:
         """The nodes of what the step has written since: parameters, optimizer's state, buffers."""
         optimizer = self.trainer.optimizer
         listed = [p for group in optimizer.param_groups for p in group["params"]]
         states = [x for p in listed for x in optimizer.state.get(p, {}).values()]
-        buffers = [x for x, before in self.tensors if x._storage.node is not before.node]
-        for x in (*listed, *states, *buffers):  # a buffer that nobody writes may be a mask of -inf
+        for x in (*listed, *states):
             if isinstance(x, Tensor) and x.is_floating_point():
                 yield x._storage.node
+        yield from self._buffers()
 
     def put_back(self) -> None:
         """Return to them."""

@@ -20,6 +20,7 @@ import numpy as np
 
 from chainrule.errors import CheckpointError, UsageError, message
 from chainrule.step import Compiled
+from chainrule.storage import recorder
 from chainrule.tensor import Tensor
 from chainrule.train.batches import Batches, checked, first, pair
 from chainrule.train.callbacks import Callback
@@ -27,7 +28,7 @@ from chainrule.train.checkpoint import load_checkpoint
 from chainrule.train.evaluating import evaluating
 from chainrule.train.history import History
 from chainrule.train.metrics import Figures, Metric
-from chainrule.train.nonfinite import MODES, guarded
+from chainrule.train.nonfinite import MODES, guarded, health_of
 from chainrule.train.notices import Notices
 from chainrule.train.progress import Progress
 from chainrule.train.ranges import InputRange
@@ -49,7 +50,7 @@ class _Place:
 
 
 def _step_of(model: Any, loss_of: Any, optimizer: Any, clip: Any) -> Callable[..., Any]:
-    def step(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def step(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         optimizer.zero_grad()
         outputs = model(inputs)
         loss = loss_of(outputs, targets)
@@ -57,7 +58,10 @@ def _step_of(model: Any, loss_of: Any, optimizer: Any, clip: Any) -> Callable[..
         if clip is not None:
             clip(model.parameters())
         optimizer.step()
-        return loss.detach(), outputs.detach()
+        rec = recorder()
+        looked_at = rec.taps or rec.watch is not None  # a tape shows the step, not our checks
+        health = None if looked_at else health_of(optimizer)
+        return loss.detach(), outputs.detach(), health
 
     return step
 
@@ -119,6 +123,7 @@ class Trainer:
         self.history, self.place, self._listening = History(), _Place(), list(callbacks)
         self._figures, self._range = Figures(self.metrics), InputRange()
         self._parts: tuple[Any, ...] = (None,) * 4  # of which the compiled step is made
+        self.health: Tensor | None = None  # of the latest step: see nonfinite.health_of
 
     # ------------------------------------------------------------ fit
 
@@ -214,7 +219,8 @@ class Trainer:
         parts = self.model, self.loss, self.optimizer, self.clip
         if any(a is not b for a, b in zip(parts, self._parts, strict=True)):
             self._parts, self._compiled = parts, Compiled(_step_of(*parts), may_look=True)
-        return self._compiled(inputs, targets)
+        loss, outputs, self.health = self._compiled(inputs, targets)
+        return loss, outputs
 
     # ------------------------------------------------------------ the learning rate
 
