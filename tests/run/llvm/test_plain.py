@@ -124,3 +124,26 @@ def test_a_write_in_place_of_a_loop_copies_no_base(built, monkeypatch):
         cr.synchronize()
     assert x.tolist() == [[2 * row] * 2 for row in range(6)]
     assert not any(node.op.name == "put" for work in built for node in work.nodes)
+
+
+def test_what_has_piled_up_is_not_compiled_and_not_remembered(built, monkeypatch):
+    """Programs of an unrolled loop: thousands of nodes, that take minutes to compile."""
+    monkeypatch.setattr(plain, "PATIENCE", 0.0)
+    monkeypatch.setattr(plain, "MOST_NODES", 50)
+    for _ in range(4):
+        x = cr.ones(3)
+        for _ in range(40):
+            x = (x * 0.5).exp()
+        x.sum().item()
+    assert all(len(work.nodes) == 1 for work in built)
+    assert not any(len(rows) > 50 for rows in plain._programs)
+
+
+def test_programs_that_are_remembered_take_little_memory(built, monkeypatch):
+    monkeypatch.setattr(plain, "MOST_ROWS", 100)
+    for length in range(5, 40):
+        x = cr.ones(3)
+        for _ in range(length):
+            x = x * 2
+        x.sum().item()
+    assert 0 < sum(map(len, plain._programs)) <= 100

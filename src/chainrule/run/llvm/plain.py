@@ -25,8 +25,9 @@ from chainrule.run.llvm.workers import denormals_flushed
 
 __all__ = ["run"]
 
-PATIENCE = 0.25  # seconds that a program costs node by node before it is compiled as a whole
-MOST_SINGLES, MOST_PROGRAMS = 4096, 256
+PATIENCE = 0.25  # seconds that 50 nodes cost node by node before all is compiled as a whole
+MOST_NODES = 5_000  # of a program that is compiled as a whole
+MOST_SINGLES, MOST_PROGRAMS, MOST_ROWS = 4096, 256, 100_000  # that are remembered
 
 _ROUNDS = {  # ops whose result depends on an order, or on an approximation
     name
@@ -110,7 +111,7 @@ class _Program:
 
 def _known(program: Any) -> tuple[list[Any], _Program | None]:
     """The leaves of a program, and what is known of its structure; built as soon as that pays."""
-    if len(program.nodes) < 3:
+    if not 3 <= len(program.nodes) <= MOST_NODES:
         return [], None
     leaves, key = _structure(program)
     try:
@@ -119,11 +120,11 @@ def _known(program: Any) -> tuple[list[Any], _Program | None]:
         return leaves, None
     if known is None:
         known = _programs[key] = _Program()
-        if len(_programs) > MOST_PROGRAMS:
+        while len(_programs) > MOST_PROGRAMS or sum(map(len, _programs)) > MOST_ROWS:
             _programs.popitem(last=False)
         return leaves, known
     _programs.move_to_end(key)
-    if known.built is None and known.seconds > PATIENCE:
+    if known.built is None and known.seconds > PATIENCE * max(1, len(program.nodes) / 50):
         if any(node.op.name == "put" and node.inputs[0] in leaves for node in program.nodes):
             known.seconds = -inf  # node by node such a write needs no copy of what it writes to
         else:
