@@ -1,13 +1,24 @@
-"""What holds for all tests: the same cases everywhere, and plans that are verified."""
+"""What holds for all tests: the same cases everywhere, verified plans, a cache of their own."""
 
 import os
+import shutil
+import tempfile
 
 from hypothesis import settings
 
 os.environ["CHAINRULE_VERIFY"] = "1"  # after each pass of the compiler
+
+# Processes that tests start find what was compiled before; CHAINRULE_TEST_CACHE keeps it.
+_cache = "" if os.environ.get("CHAINRULE_TEST_CACHE") else tempfile.mkdtemp(prefix="chainrule-")
+os.environ["CHAINRULE_CACHE"] = _cache or os.environ["CHAINRULE_TEST_CACHE"]
 
 # A failure in CI is a failure on your desk.
 settings.register_profile(
     "chainrule", derandomize=True, deadline=None, database=None, max_examples=60
 )
 settings.load_profile("chainrule")
+
+
+def pytest_unconfigure():
+    if _cache:
+        shutil.rmtree(_cache, ignore_errors=True)
