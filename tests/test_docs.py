@@ -3,14 +3,18 @@
 import doctest
 import importlib
 import importlib.util
+import platform
 import re
 import runpy
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import chainrule as cr
+from chainrule.run.llvm.emit import emit
+from chainrule.run.llvm.engine import Engine
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -117,6 +121,26 @@ def test_the_op_of_the_page_on_adding_keeps_the_contract():
     for sample in contract.samples(op):
         for check in ("shape_rule", "vjp", "second_order", "reads", "strides"):
             getattr(contract, f"check_{check}")(op, sample)
+
+
+IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
+
+
+@pytest.mark.skipif(not IS_X86, reason="LLVM is started for this processor's family alone")
+def test_the_assembly_on_the_page_of_the_engine_is_what_llvm_makes():
+    text = (DOCS / "engine.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- assembly: avx2 -->\n```text\n(.*?)\n```", text, re.DOTALL)[1]
+    names = run(DOCS / "engine.md")[1]
+    engine = Engine()
+    engine.machine = names["avx2"]
+    assembly = engine.assembly(emit(names["plan"].kernels[1], engine.machine).text)
+    reader = loaded(ROOT / "tests" / "run" / "llvm" / "test_assembly.py")
+    (loop,), on_the_stack = reader.on_the_stack(assembly)
+    lines = [line.split() for line in loop]
+    assert lines[: len(shown.splitlines())] == [line.split() for line in shown.splitlines()]
+    counts = Counter(line[0] for line in lines)
+    assert (counts["vfmadd231ps"], counts["vmovups"], counts["vbroadcastss"]) == (60, 10, 30)
+    assert on_the_stack == []
 
 
 def test_the_glossary_is_alphabetic():
