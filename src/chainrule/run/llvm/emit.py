@@ -21,6 +21,7 @@ from chainrule.run.llvm.writer import IN_MEMORY, Lanes, Writer
 __all__ = ["Code", "emit"]
 
 UNROLLED = 16  # terms of a reduction that are written one after the other, without a loop
+PIECE = 256  # terms of a chain of sums; longer ones are sums of pieces, each from zero
 
 
 @dataclass(frozen=True)
@@ -195,45 +196,105 @@ def _combined(
     return after
 
 
+class _Totals:
+    """What a reduction has come to while its loops are written; sums in pieces of their chain.
+
+    The pieces follow from the extents alone: trailing extents make one as long as they have no more
+    than 256 terms together, and a longer extent is cut every 256 terms.
+    """
+
+    def __init__(self, writer: Writer, reduce: Reduce, width: int) -> None:
+        self.text, self.values = writer.text, _first(writer, reduce, width)
+        self._zeros: list[Vector | None] = []
+        for combiner, _ in reduce.parts:
+            own = {"sum": [self.values[len(self._zeros)]], "argmax": [None, None]}
+            self._zeros += own.get(combiner, [None])
+        terms = list(reduce.extents)
+        if reduce.lanes and terms:
+            terms[-1] = -(-terms[-1] // LANES)
+        self._alone: set[int] = set()  # axes each of whose indices is a piece
+        size = 1
+        for axis in reversed(range(1, len(terms))):
+            size *= terms[axis]
+            if size * terms[axis - 1] > PIECE:
+                self._alone.add(axis - 1)
+                size = 1
+
+    def along(self, axis: int, stop: int, step: int, inside: Callable[[str], None]) -> None:
+        """Loop over an extent."""
+
+        def each(index: str) -> None:
+            if axis in self._alone:
+                self._piece(lambda: inside(index))
+            else:
+                inside(index)
+
+        def some(start: str) -> None:
+            end = self.text.least(self.text.add(start, str(PIECE * step)), str(stop))
+            self._piece(lambda: self._loop(start, end, step, each))
+
+        if stop <= PIECE * step:
+            self._loop("0", str(stop), step, each)
+        else:
+            self._loop("0", str(stop), PIECE * step, some)
+
+    def _piece(self, inside: Callable[[], None]) -> None:
+        """Sums from zero, added to what there was."""
+        before = self.values
+        self.values = [
+            old if zero is None else zero for zero, old in zip(self._zeros, before, strict=True)
+        ]
+        inside()
+        self.values = [
+            new if zero is None else old + new
+            for zero, old, new in zip(self._zeros, before, self.values, strict=True)
+        ]
+
+    def _loop(self, start: str, stop: str, step: int, inside: Callable[[str], None]) -> None:
+        carried = [(value.kind, value.name) for value in self.values]
+        with self.text.loop(start, stop, str(step), carried) as loop:
+            self._rename(loop.values)
+            inside(loop.index)
+            loop.next = [value.name for value in self.values]
+        self._rename(loop.values)
+
+    def _rename(self, names: list[str]) -> None:
+        self.values = [
+            Vector(self.text, name, value.dtype, value.width)
+            for name, value in zip(names, self.values, strict=True)
+        ]
+
+
 def _chain(writer: Writer, reduce: Reduce, at: Lanes) -> list[Vector]:
     """All elements of the extents in order, one after the other; the results, in part order."""
-    totals = _first(writer, reduce, at.width)
+    totals = _Totals(writer, reduce, at.width)
     text = writer.text
     few = prod(reduce.extents) <= UNROLLED
 
     def along(inner: tuple[str, ...], number: str) -> None:
-        nonlocal totals
         axis = len(inner)
         if axis == len(reduce.extents):
             here = Lanes((*at.index, *inner), at.axis, at.width, at.count)
             if number.startswith("%") and any(c == "argmax" for c, _ in reduce.parts):
                 number = text.let(f"trunc i64 {number} to i32")
-            totals = _combined(writer, reduce, totals, here, number)
+            totals.values = _combined(writer, reduce, totals.values, here, number)
             return
-        extent = reduce.extents[axis]
-        step = reduce.steps[axis] if reduce.steps else 0
+        step = str(reduce.steps[axis] if reduce.steps else 0)
+
+        def inside(index: str) -> None:
+            along((*inner, index), text.add(number, text.mul(index, step)))
+
         if few:
-            for k in range(extent):
-                along((*inner, str(k)), text.add(number, str(k * step)))
-            return
-        carried = [(total.kind, total.name) for total in totals]
-        with text.loop("0", str(extent), carried=carried) as loop:
-            totals = [
-                Vector(text, name, total.dtype, at.width)
-                for name, total in zip(loop.values, totals, strict=True)
-            ]
-            along((*inner, loop.index), text.add(number, text.mul(loop.index, str(step))))
-            loop.next = [total.name for total in totals]
-        totals = [
-            Vector(text, name, total.dtype, at.width)
-            for name, total in zip(loop.values, totals, strict=True)
-        ]
+            for k in range(reduce.extents[axis]):
+                inside(str(k))
+        else:
+            totals.along(axis, reduce.extents[axis], 1, inside)
 
     along((), "0")
     results, k = [], 0
     for combiner, _ in reduce.parts:
         k += combiner == "argmax"
-        results.append(totals[k])
+        results.append(totals.values[k])
         k += 1
     return results
 
@@ -253,48 +314,29 @@ def _write_lanes(writer: Writer, kernel: Kernel, reduce: Reduce) -> int:
 def _partial_sums(writer: Writer, reduce: Reduce, at: Lanes) -> list[Vector]:
     text, rank, last = writer.text, len(at.index), len(reduce.extents) - 1
     axis = rank + last
-    totals = _first(writer, reduce, LANES)
+    totals = _Totals(writer, reduce, LANES)
 
     def along(inner: tuple[str, ...]) -> None:
-        nonlocal totals
         extent = reduce.extents[len(inner)]
         if len(inner) < last:
-            each(str(extent), "1", lambda i: along((*inner, i)))
+            totals.along(len(inner), extent, 1, lambda i: along((*inner, i)))
             return
         rest = extent % LANES
         place = (*at.index, *inner)
         if extent - rest:
-            each(str(extent - rest), str(LANES), lambda i: add(Lanes((*place, i), axis, LANES)))
+            totals.along(last, extent - rest, LANES, lambda i: add(Lanes((*place, i), axis, LANES)))
         if rest:
             add(Lanes((*place, str(extent - rest)), axis, LANES, str(rest)))
 
-    def each(stop: str, step: str, inside: Callable[[str], None]) -> None:
-        nonlocal totals
-        kinds = [(total.kind, total.name) for total in totals]
-        with text.loop("0", stop, step, carried=kinds) as loop:
-            totals = renamed(loop.values)
-            inside(loop.index)
-            loop.next = [total.name for total in totals]
-        totals = renamed(loop.values)
-
-    def renamed(names: list[str]) -> list[Vector]:
-        return [
-            Vector(text, name, total.dtype, LANES)
-            for name, total in zip(names, totals, strict=True)
-        ]
-
     def add(here: Lanes) -> None:
-        nonlocal totals
         s = Scalars(text, LANES)
         terms = writer.body(reduce.body, here)
-        new = []
-        for total, (_, term) in zip(totals, reduce.parts, strict=True):
+        for k, (_, term) in enumerate(reduce.parts):
             value = terms[term]
             if here.count is not None:
                 exists = Vector(text, writer.mask(here), bool_, LANES)
                 value = s.where(exists, value, s.constant(0, value.dtype))
-            new.append(total + value)
-        totals = new
+            totals.values[k] = totals.values[k] + value
 
     along(())
-    return totals
+    return totals.values
