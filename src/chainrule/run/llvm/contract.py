@@ -25,6 +25,7 @@ from chainrule.run.llvm.writer import IN_MEMORY, Lanes, Writer
 
 __all__ = ["Blocks", "ChainWriter", "Tile", "tree", "wide_load"]
 
+LONG = 512  # terms of a sum whose operands don't stay in the first cache
 UNROLLED = 8  # terms of the innermost extent that are written without a loop
 
 
@@ -189,11 +190,16 @@ class ChainWriter(Tile):
         self.t = max(candidates, key=lambda axis: self.axes[axis], default=-1)
 
     def _choose_tile(self) -> None:
-        """The tile with the fewest cycles, by a count of multiply-adds and loads, two a cycle."""
+        """The tile with the fewest cycles, by a count of multiply-adds and loads, two a cycle.
+
+        Of two that are equal: the narrow one, whose operands stay in the first cache from row to
+        row; where they would not, the wide one, which reads longer runs.
+        """
         vectors = -(-self.axes[self.v] // self.width) if self.v >= 0 else 1
         rows = self.axes[self.t] if self.t >= 0 else 1
         best = (float("inf"), 1, 1)
-        for tv in range(1, min(vectors, 8) + 1):
+        widths = range(1, min(vectors, 8) + 1)
+        for tv in widths if prod(self.extents) < LONG else reversed(widths):
             for tt in range(1, min(rows, 16) + 1):
                 if tt * tv + tv + 1 > self.registers:
                     continue
