@@ -133,7 +133,8 @@ def test_ctrl_c_keeps_the_last_checkpoint():
         process.send_signal(signal.SIGINT)
         out, error = process.communicate()
     assert process.returncode == 130
-    assert error == ""
+    told = [line for line in error.splitlines() if "chainrule: compiled" not in line]
+    assert told == []  # but for compilations that take long
     epochs = SYSTEMS["lenet"].recipe.epochs
     kept = load("runs/lenet-001/last.safetensors")["training"]["place"]
     assert (kept["epoch"], kept["batch"] > 0) == (1, True)
