@@ -8,6 +8,10 @@ when first something is computed.  CHAINRULE_BACKEND names one; without it, it i
 from __future__ import annotations
 
 import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -15,8 +19,9 @@ from typing import Any
 from chainrule.compile.work import Work
 from chainrule.errors import UsageError, message
 
-__all__ = ["BACKENDS", "build", "chosen", "run"]
+__all__ = ["BACKENDS", "build", "chosen", "run", "told_if_long"]
 
+LONG = 1.0  # seconds of a compilation that one should know of
 BACKENDS = {"llvm": "chainrule.run.llvm", "reference": "chainrule.run.reference"}
 
 
@@ -38,3 +43,13 @@ def run(program: Any) -> None:
 def build(work: Work) -> Any:
     """A ``Work``, ready to run."""
     return chosen().build(work)
+
+
+@contextmanager
+def told_if_long(what: str, why: str) -> Iterator[None]:
+    """If the block takes long, stderr says what was compiled, and why."""
+    begun = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - begun
+    if seconds > LONG:
+        print(f"chainrule: compiled {what} in {seconds:.1f} s: {why}", file=sys.stderr)

@@ -20,7 +20,7 @@ import numpy as np
 from chainrule import storage
 from chainrule.compile.work import Work, difference, key
 from chainrule.errors import GraphError, message
-from chainrule.graph import Node
+from chainrule.graph import Node, type_text
 from chainrule.lines import user_line
 from chainrule.run import backend
 from chainrule.step.effects import Effects, stand_in
@@ -179,7 +179,11 @@ class Compiled:
         storage._stats.traced += 1
         if known is not None and not known.volatile:
             self._compare(known, made)
-        _build(made)
+        types = ", ".join(type_text(x.shape, x.dtype) for x in tensors)
+        why = f"{self._why} changed" if self._traces else "its first call"
+        name = getattr(self.function, "__name__", "a function")
+        with backend.told_if_long(f"{name}({types})", why):
+            _build(made)
         self._newest = made
         listed = self._traces.setdefault(signature, [])
         listed[:] = [traced for traced in listed if traced is not known][1 - MOST_TRACES :]
