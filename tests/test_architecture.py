@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "ops": MATHEMATICS,
     "lines": [*BASE, "graph"],
     "random": MATHEMATICS,
+    "device": [*BASE, "run"],  # the number of threads is the workers'
     "storage": MATHEMATICS,
     "tensor": HANDLE,
     "backprop": TENSOR,

@@ -5,6 +5,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import functions
+from chainrule.run.llvm import workers
 
 
 @pytest.mark.parametrize("name", functions.__all__)
@@ -35,11 +36,16 @@ def test_equal_and_allclose():
     assert not cr.allclose(a, a + 1e-2)
 
 
-def test_a_number_of_threads_is_at_least_one():
-    cr.set_num_threads(2)
-    assert cr.get_num_threads() == 1  # NumPy's backend stays on one
-    with pytest.raises(cr.UsageError, match="at least 1"):
-        cr.set_num_threads(0)
+def test_a_number_of_threads_reaches_the_workers():
+    before = cr.get_num_threads()
+    try:
+        cr.set_num_threads(3)
+        assert cr.get_num_threads() == workers.get_num_threads() == 3
+        with pytest.raises(cr.UsageError, match="from 1 to 64"):
+            cr.set_num_threads(0)
+        assert cr.get_num_threads() == 3
+    finally:
+        cr.set_num_threads(before)
 
 
 def test_results_into_a_tensor_that_is_there():

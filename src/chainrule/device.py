@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainrule.errors import DeviceError, UsageError, message
+from chainrule.errors import DeviceError, message
 
 __all__ = ["CPU", "KINDS", "Device", "get_num_threads", "set_num_threads"]
 
@@ -39,14 +39,17 @@ CPU = Device("cpu")
 
 
 def get_num_threads() -> int:
-    """On how many threads programs run: 1, as long as NumPy is the backend."""
-    return 1
+    """On how many threads programs run: CHAINRULE_THREADS, else as many as there are cores."""
+    from chainrule.run.llvm import workers
+
+    return workers.get_num_threads()
 
 
 def set_num_threads(n: int) -> None:
-    """Ask for a number of threads. The NumPy backend stays on one: its bits never depend on it.
+    """Run programs on n threads, 1 to 64: the caller's and n - 1 workers. No result depends on it.
 
-    Raises ``UsageError`` for less than 1.
+    Raises ``UsageError`` for another number.
     """
-    if n < 1:
-        raise UsageError(message("set_num_threads", str(n), "at least 1"))
+    from chainrule.run.llvm import workers
+
+    workers.set_num_threads(n)
