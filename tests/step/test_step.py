@@ -213,6 +213,15 @@ def test_a_compiled_method():
     assert twin.twice(cr.ones(2)).tolist() == [6, 6]
 
 
+def test_a_function_made_by_exec():
+    made = {}  # without __name__, so that its functions have no module
+    exec("def double(x):\n    return factor * x\nfactor = 2.0", made)
+    double = cr.compile(made["double"])
+    assert double(cr.tensor([1.0])).tolist() == [2.0]
+    made["factor"] = 3.0
+    assert double(cr.tensor([1.0])).tolist() == [3.0]
+
+
 # ---------------------------------------------------------------- what changes between calls
 
 

@@ -108,7 +108,7 @@ def _plain(function: Any) -> Any:
 
 def _is_ours(function: FunctionType) -> bool:
     """A function of Chainrule itself depends on no variable that changes."""
-    return function.__module__.startswith("chainrule.")
+    return (function.__module__ or "").startswith("chainrule.")  # None: made by exec
 
 
 def _names(code: CodeType) -> set[str]:
