@@ -404,11 +404,14 @@ def content(folder):
 
 
 def test_a_second_process_makes_no_plan(tmp_path):
-    cold, many = result(training(tmp_path))
-    before = content(tmp_path)
+    folder, other = tmp_path / "one", tmp_path / "other"
+    cold, many = result(training(folder))
+    before = content(folder)
     assert many > 20 and {name.partition("-")[0] for name in before} == {"object", "plan"}
-    assert result(training(tmp_path, "warm")) == (cold, 0)
-    assert content(tmp_path) == before
+    assert result(training(folder, "warm")) == (cold, 0)
+    assert content(folder) == before
+    assert result(training(other)) == (cold, many)
+    assert content(other) == before  # a plan depends on no address and no order of a set
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
