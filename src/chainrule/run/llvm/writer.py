@@ -67,6 +67,7 @@ class Writer:
         self._addresses: dict[Value, str] = {}
         self._bases: dict[Ref, str] = {}
         self._fills: dict[tuple[DType, float], str] = {}
+        self._numbers: dict[str, str] = {}
 
     def module(self) -> str:
         """The finished text."""
@@ -184,23 +185,39 @@ class Writer:
     def mask(self, at: Lanes, inside: str | None = None, bounds: Sequence[Bound] = ()) -> str:
         """Which lanes exist: below the count, and within the bounds."""
         text, wide = self.text, f"<{at.width} x i64>"
+        along = [bound for bound in bounds if bound.factors[at.axis]]
+        firsts = [self._position(bound, at.index) for bound in along]
+        count = at.count
+        known = [x for x in (*firsts, count) if x is not None and not x.startswith("%")]
+        if inside is not None or len(known) < len(firsts) + (count is not None):
+            firsts = [self._unknown(first) for first in firsts]
+            count = None if count is None else self._unknown(count)
         masks = []
-        if at.count is not None:
-            masks.append(self._below(at.count, at.width))
+        if count is not None:
+            masks.append(self._below(count, at.width))
         if inside is not None:
             masks.append(self.splat_text(inside, "i1", at.width))
-        for bound in bounds:
+        for bound, position in zip(along, firsts, strict=True):
+            first = self.splat_text(position, "i64", at.width)
             factor = bound.factors[at.axis]
-            if factor:
-                first = self.splat_text(self._position(bound, at.index), "i64", at.width)
-                steps = ", ".join(f"i64 {lane * factor}" for lane in range(at.width))
-                numbers = text.let(f"add {wide} {first}, <{steps}>")
-                size = self.splat_text(str(bound.size), "i64", at.width)
-                masks.append(text.let(f"icmp ult {wide} {numbers}, {size}"))
+            steps = ", ".join(f"i64 {lane * factor}" for lane in range(at.width))
+            numbers = text.let(f"add {wide} {first}, <{steps}>")
+            size = self.splat_text(str(bound.size), "i64", at.width)
+            masks.append(text.let(f"icmp ult {wide} {numbers}, {size}"))
         mask = masks[0]
         for more in masks[1:]:
             mask = text.let(f"and <{at.width} x i1> {mask}, {more}")
         return mask
+
+    def _unknown(self, number: str) -> str:
+        """A number that LLVM can't look at: where one half of a mask is known to be false and the
+        other is not, it loads all of the first half (LLVM 22, x86).
+        """
+        if number.startswith("%"):
+            return number
+        if number not in self._numbers:
+            self._numbers[number] = self.text.at_entry(f'call i64 asm "", "=r,0"(i64 {number})')
+        return self._numbers[number]
 
     def _below(self, count: str, width: int) -> str:
         """Which lanes lie below a count."""
