@@ -201,6 +201,8 @@ def _input_grad_phase(
         shift.append((phase[i] + pad - first[-1] * d) // s)
         back.append(step[-1] * d // s)
         counts.append(max(0, -(-(sizes[i] - phase[i]) // s)))
+    if not prod(counts):  # a phase that no place of a small image has
+        return
     everywhere = tuple(range(2, len(node.shape)))
     target = Ref.whole(value).sliced(everywhere, tuple(counts), tuple(stride), phase)
     if not prod(taps):
