@@ -246,8 +246,8 @@ def test_any_tile(tile, monkeypatch, anew):
 @pytest.mark.parametrize("how", ["plain", "compiled"])
 @pytest.mark.parametrize("name", NETS)
 def test_denormals_flushed_on_the_main_thread_or_not(name, how):
-    with workers.denormals_flushed():
-        assert train(name, "Adam", how) == wanted(name, "Adam")
+    found = workers.denormals_flushed(lambda: train(name, "Adam", how))
+    assert found == wanted(name, "Adam")
 
 
 # ---------------------------------------------------------------- where it runs

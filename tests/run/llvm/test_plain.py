@@ -1,5 +1,7 @@
 """Plain loops on the engine: node by node, as one plan, and what a failure leaves behind."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -147,3 +149,27 @@ def test_programs_that_are_remembered_take_little_memory(built, monkeypatch):
             x = x * 2
         x.sum().item()
     assert 0 < sum(map(len, plain._programs)) <= 100
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timer")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_at_any_moment_leaves_denormals_as_they_were(patience):
+    def interrupted(number, frame):
+        raise KeyboardInterrupt
+
+    def work_until(moment):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, moment, 0.2)  # again, if a __del__ swallowed it
+            while True:
+                (cr.ones(3) * 2).exp().sum().item()
+        except KeyboardInterrupt:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    before = signal.signal(signal.SIGALRM, interrupted)
+    try:
+        for moment in np.random.default_rng(0).uniform(0.0001, 0.003, 60):
+            work_until(moment)
+            assert not flushes()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert (cr.ones(3) * 2).sum().item() == 6

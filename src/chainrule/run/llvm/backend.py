@@ -297,8 +297,8 @@ def _tape(calls: list[KernelCall], code: Iterator[int]) -> Tape:
 def _by_reference(node: Node, arrays: list[np.ndarray]) -> np.ndarray:
     try:
         node.op.check(*arrays, **node.meta)
-        with one_thread(), np.errstate(all="ignore"), workers.denormals_flushed():
-            return reference.reference_value(node, arrays)
+        with one_thread(), np.errstate(all="ignore"):
+            return workers.denormals_flushed(lambda: reference.reference_value(node, arrays))
     except Exception as error:
         raise located(error, node.scope, node.where) from None
 

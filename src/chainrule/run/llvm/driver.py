@@ -30,7 +30,17 @@ import platform
 import time
 from string import Template
 
-__all__ = ["CONTROL_BYTES", "alone", "flush", "prepare", "restore", "run", "serve", "stop"]
+__all__ = [
+    "CONTROL_BYTES",
+    "alone",
+    "denormals",
+    "flush",
+    "prepare",
+    "restore",
+    "run",
+    "serve",
+    "stop",
+]
 
 CONTROL_BYTES = 768
 
@@ -397,6 +407,14 @@ end:
 }
 """
 
+_DENORMALS = """
+define i64 @denormals() {
+  %before = call i64 @flush()
+  call void @restore(i64 %before)
+  ret i64 %before
+}
+"""
+
 _PREPARE = """
 declare i32 @pthread_mutex_init(ptr, ptr)
 declare i32 @pthread_cond_init(ptr, ptr)
@@ -443,6 +461,11 @@ def run() -> str:
 def serve() -> str:
     """``void serve(ptr control)``: a worker's life, until ``stop``."""
     return _text(_machine(), _WORK, _SERVE)
+
+
+def denormals() -> str:
+    """``i64 denormals()``: how this thread treats them, for ``restore``."""
+    return _text(_machine(), _DENORMALS)
 
 
 def flush() -> str:

@@ -13,9 +13,10 @@ import contextlib
 import ctypes
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache, partial
 from threading import Lock, Thread
+from typing import TypeVar
 
 import numpy as np
 
@@ -31,6 +32,7 @@ _PATIENCE = 0.5  # seconds that the end of the process waits for workers
 
 
 _I64, _PTR = ctypes.c_int64, ctypes.c_void_p
+_T = TypeVar("_T")
 
 
 @cache
@@ -136,19 +138,23 @@ def prepared(
 
 
 @cache
-def _flushing() -> tuple[Callable[[], int], Callable[[int], None]]:
-    texts = [(driver.flush(), "flush"), (driver.restore(), "restore")]
-    flush, restore = engine().functions(texts)
-    return ctypes.PYFUNCTYPE(_I64)(flush), ctypes.PYFUNCTYPE(None, _I64)(restore)
+def _flushing() -> tuple[Callable[[], int], Callable[[], int], Callable[[int], None]]:
+    names = ("denormals", "flush", "restore")
+    now, flush, restore = engine().functions([(getattr(driver, name)(), name) for name in names])
+    number = ctypes.PYFUNCTYPE(_I64)
+    return number(now), number(flush), ctypes.PYFUNCTYPE(None, _I64)(restore)
 
 
-@contextlib.contextmanager
-def denormals_flushed() -> Iterator[None]:
-    """What NumPy computes in the block has no denormals, as in a run."""
-    flush, restore = _flushing()
-    before = flush()
+def denormals_flushed(work: Callable[[], _T]) -> _T:
+    """Call ``work``; what NumPy computes in it has no denormals, as in a run.
+
+    No ``with`` block: Ctrl-C may come between a block's end and the ``__exit__`` that follows.
+    """
+    now, flush, restore = _flushing()
+    before = now()
     try:
-        yield
+        flush()
+        return work()
     finally:
         restore(before)
 
