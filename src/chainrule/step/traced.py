@@ -14,6 +14,7 @@ from chainrule.step.bound import Bound
 from chainrule.step.effects import Argument, Effects
 from chainrule.step.extract import Extract
 from chainrule.step.guards import Guards, Options, StaleError, Variables
+from chainrule.step.later import later
 from chainrule.step.nest import builder
 from chainrule.step.trace import Trace
 from chainrule.storage import COMPUTED, Recorded, Storage, in_order, recorder
@@ -56,13 +57,20 @@ class Result:
 
     def tensor(self, value: np.ndarray) -> Tensor:
         """A tensor with this value."""
+        return self.fill(Tensor.__new__(Tensor), value)
+
+    def fill(self, made: Tensor, value: np.ndarray) -> Tensor:
+        """Make a new handle a tensor with this value."""
         storage = Storage.__new__(Storage)
         storage.node, storage.version, storage.committed = self.node(value), 0, None
         storage.node.holders = 1
-        made = Tensor.__new__(Tensor)
         made._bind(storage)
         made._leaf, made._name = self._leaf, self._label
         return made
+
+
+def _nothing() -> None:
+    """A weak reference to nothing."""
 
 
 class Traced:
@@ -101,6 +109,11 @@ class Traced:
         carried = [(holder, name, j) for holder, name, j, _ in self._attributes if j is not None]
         self.guards = Guards(trace, place, carried)
         self._nothing = [None] * self._count
+        self._unseen: list[Any] = [_nothing] * self._count
+        self._seen = self._seen_nodes = self._unseen  # the arguments of the latest short call
+        self._simple = self._one and not (
+            self._drawn or self.reserved or self._counted or self._rare
+        )
 
     _latest: ClassVar[Any] = None  # the one that holds arrays, weakly
 
@@ -172,16 +185,13 @@ class Traced:
         """A call that is in all the like of the one before; MISSED if it is not. It is short."""
         if len(arguments) != self._count or self._any_grad:
             return MISSED
-        arrays = []
-        for x, shape, dtype in zip(arguments, self._shapes, self._dtypes, strict=False):
-            if type(x) is not Tensor or x._path or x._leaf or x._root is not None:
-                return MISSED
-            node = x._storage.node
-            if node.shape != shape or node.dtype is not dtype or node.needs_grad:
-                return MISSED
-            value = node.value if node.state == COMPUTED else node.result()
-            assert value is not None
-            arrays.append(value if value.flags.c_contiguous else np.ascontiguousarray(value))
+        arrays: list[np.ndarray] | None = None
+        for x, seen, node in zip(arguments, self._seen, self._seen_nodes, strict=True):
+            if seen() is not x or x._storage.node is not node() or x._leaf:
+                arrays = self._read(arguments)
+                if arrays is None:
+                    return MISSED
+                break
         if not self._variables.are_same() or not self.guards.are_same():
             return MISSED
         for options in self._options:
@@ -189,7 +199,41 @@ class Traced:
                 return MISSED
         if self._counts and not self._count_anew():
             return MISSED
-        return self.run(arguments, arrays)
+        bound = self._bound
+        if (
+            bound is None
+            or bound.call is None
+            or not self._simple
+            or not bound.alone()
+            or [storage.node for storage in self.storages] != bound.nodes
+        ):
+            return self.run(arguments, arrays or self.contiguous(arguments))
+        value = bound.call(arrays)[self._first]
+        self.hits += 1
+        for storage in bound.written:
+            storage.version += 1
+        for x in self._let_go:
+            x._kept_grad = LET_GO
+        return later(self._results[self._first], value)
+
+    def _read(self, arguments: Sequence[Any]) -> list[np.ndarray] | None:
+        """The arrays of plain tensors; ``None`` if one is anything else."""
+        arrays: list[np.ndarray] = []
+        for x, shape, dtype in zip(arguments, self._shapes, self._dtypes, strict=False):
+            if not isinstance(x, Tensor) or x._path or x._leaf or x._root is not None:
+                return None
+            node = x._storage.node
+            if node.shape != shape or node.dtype is not dtype or node.needs_grad:
+                return None
+            value = node.value if node.state == COMPUTED else node.result()
+            assert value is not None
+            arrays.append(value if value.flags.c_contiguous else np.ascontiguousarray(value))
+        self._seen = [ref(x) for x in arguments]
+        self._seen_nodes = [
+            ref(x._storage.node) if array is x._storage.node.value else _nothing
+            for x, array in zip(arguments, arrays, strict=True)
+        ]
+        return arrays
 
     @staticmethod
     def contiguous(arguments: Sequence[Any]) -> list[np.ndarray]:
@@ -226,6 +270,7 @@ class Traced:
 
     def run(self, arguments: Sequence[Any], arrays: list[np.ndarray]) -> Any:
         """One call with the arrays of its arguments: all that it changes, then its results."""
+        self._seen = self._unseen
         bound = self._bound
         if bound is None or [storage.node for storage in self.storages] != bound.nodes:
             bound = self._bind()

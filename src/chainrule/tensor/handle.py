@@ -47,6 +47,7 @@ class Handle:
     __slots__ = (
         "__weakref__",
         "_detached",
+        "_given",
         "_kept_grad",
         "_leaf",
         "_name",
@@ -63,6 +64,7 @@ class Handle:
     _path: tuple[Step, ...]  # the way from the storage to this view
     _root: Tensor | None  # the leaf that this is a view of: through it errors flow
     _detached: bool
+    _given: Any  # what a result of a compiled step will be made of, until it is touched
     _leaf: bool  # asked to require grad
     _shape: tuple[int, ...] | None
     _seen: Hold | None  # the node of `_version`, made once

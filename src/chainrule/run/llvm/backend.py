@@ -130,7 +130,8 @@ class Machinery:
         """``run`` for many calls that differ in the first ``count`` inputs alone.
 
         The other inputs and the places are arrays that stay where they are as long as it is used;
-        it holds none of them.  Results that lie in their place are ``None``.  ``None`` for a plan
+        it holds none of them.  Called with ``None`` the arguments are those of the call before.
+        Results that lie in their place are ``None``.  ``None`` for a plan
         that looks back to Python.
         """
         return Bound(self).bound(count, inputs, places)
@@ -229,11 +230,11 @@ class Bound:
         many, seen = len(places), [ref(array) for array in inputs[count:]]
         before: list[Callable[[], Any]] = [lambda: None] * count
 
-        def call(arrays: list[np.ndarray]) -> list[Any]:
+        def call(arrays: list[np.ndarray] | None) -> list[Any]:
             results: list[Any] = [None] * many
             with lock:
-                for number, array in enumerate(arrays):
-                    if before[number]() is not array:  # else it lies where it lay
+                if arrays is not None:  # else those of the call before
+                    for number, array in enumerate(arrays):
                         before[number] = ref(array)
                         row[number + 1] = address(array)
                 for number, k, make in made:
@@ -241,7 +242,7 @@ class Bound:
                     row[number] = address(array)
                 if segment():
                     wrong, errors[0] = errors[0], 0
-                    machinery.explain(wrong, [*arrays, *(again() for again in seen)])
+                    machinery.explain(wrong, [again() for again in (*before, *seen)])
             return results
 
         return call
