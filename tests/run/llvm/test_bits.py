@@ -20,7 +20,7 @@ from chainrule.run.llvm import contract, lanes, plain, workers
 from chainrule.run.llvm.backend import Machinery, Tape
 from chainrule.run.llvm.cache import default_cache
 from chainrule.run.llvm.engine import engine
-from chainrule.train import Trainer
+from chainrule.train import Trainer, notices
 
 NETS = {
     "mlp": lambda: nn.Sequential(
@@ -142,9 +142,13 @@ def chunks(made):
 
 
 @pytest.mark.parametrize(("name", "kind"), BOTH)
-def test_plain_is_compiled_is_the_trainer(name, kind):
+def test_plain_is_compiled_is_the_trainer(name, kind, monkeypatch):
     assert train(name, kind, "plain") == wanted(name, kind)
-    assert train(name, kind, "trainer") == wanted(name, kind)
+    for looked_at in (True, False):  # ReLUs are looked at now and then, in steps that run plainly
+        monkeypatch.setattr(notices, "_sampled", lambda trainer, at=looked_at: at)
+        before = cr.stats().traced
+        assert train(name, kind, "trainer") == wanted(name, kind)
+        assert (cr.stats().traced > before) != looked_at
 
 
 @pytest.mark.parametrize("patience", [0, float("inf")])
