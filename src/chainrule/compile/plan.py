@@ -14,9 +14,10 @@ kernel is a node that the reference computes.
 Canonical arithmetic: the bits of a result depend on op, shapes, dtype and input bits alone.  A sum
 has one order, said by its kernel: the extents in order, the last one fastest, as one chain from
 zero; or, with ``lanes``, the last extent spread over 16 partial sums (number i belongs to sum i mod
-16), each a chain, joined by a fixed tree.  ``pieces`` outer extents are loops over partial sums,
-each from zero, which are added in order; so are pieces of 256 terms of a longer Reduce.  Tiles,
-vectors, threads and fusion only choose among executions.
+16), each a chain, joined by a fixed tree.  The first ``pieces`` loops are over partial sums, each
+from zero, which are added in order; with lanes the first loop is that over blocks of 16.  So are
+pieces of 256 terms of a longer Reduce.  Tiles, vectors, threads and fusion only choose among
+executions.
 """
 
 from __future__ import annotations

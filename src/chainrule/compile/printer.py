@@ -155,7 +155,8 @@ class Printer:
             way = ", the last in 16 lanes" if inner.lanes else " as a chain"
             line += f", each a {' and a '.join(words)} over {_sizes(inner.extents)}{way}"
             if isinstance(inner, Contract) and inner.pieces:
-                line += f", in pieces along the first {inner.pieces}"
+                blocks = "each 16 of the last and " if inner.lanes else ""
+                line += f", in pieces of {blocks}each of the first {inner.pieces - inner.lanes}"
         walked = tuple(n for n in ordered(kernel).axes if n != 1)
         if walked != tuple(n for n in kernel.axes if n != 1):
             line += f"; walked as {_sizes(walked)}"
