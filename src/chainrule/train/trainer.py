@@ -27,6 +27,7 @@ from chainrule.train.callbacks import Callback
 from chainrule.train.checkpoint import load_checkpoint
 from chainrule.train.evaluating import evaluating
 from chainrule.train.history import History
+from chainrule.train.interrupts import Interrupts
 from chainrule.train.metrics import Figures, Metric
 from chainrule.train.nonfinite import MODES, guarded, health_of
 from chainrule.train.notices import Notices
@@ -123,6 +124,7 @@ class Trainer:
         self.history, self.place, self._listening = History(), _Place(), list(callbacks)
         self._figures, self._range = Figures(self.metrics), InputRange()
         self._parts: tuple[Any, ...] = (None,) * 4  # of which the compiled step is made
+        self._interrupts = Interrupts()
         self.health: Tensor | None = None  # of the latest step: see nonfinite.health_of
 
     # ------------------------------------------------------------ fit
@@ -138,7 +140,8 @@ class Trainer:
     ) -> History:
         """Train for ``epochs`` passes over ``train``, batches of (inputs, targets).
 
-        Returns the History.  A step that fails (a bad label, Ctrl-C) changes no parameter.
+        Returns the History.  A step that fails, on a bad label for instance, changes no parameter;
+        Ctrl-C ends the training after the step that runs.
         ``resume_from``: a checkpoint of ModelCheckpoint; the training goes on there to the bits it
         would have had, up to ``epochs`` in all.  verbose: a live bar on a terminal, a line per
         epoch elsewhere.
@@ -164,9 +167,10 @@ class Trainer:
         if not self.model.training:  # parts that were frozen by eval() stay as they are
             self.model.train()
         try:
-            self._tell("on_fit_begin")
-            while self.place.epoch < epochs and not self.stop:
-                self._epoch(validation_data)
+            with self._interrupts:
+                self._tell("on_fit_begin")
+                while self.place.epoch < epochs and not self.stop:
+                    self._epoch(validation_data)
         except BaseException:
             self._tell("on_failure")
             raise
@@ -182,13 +186,14 @@ class Trainer:
             self._range.learn(inputs)
             self._set_rates()
             self._tell("on_step_begin")
-            loss, outputs = guarded(self, inputs, targets)
-            self.last_loss = float(loss.item())
-            self._figures.add(self.last_loss, outputs, targets)
-            if self.schedule is not None and self.schedule_every == "batch":
-                self._step_schedule({})
-            place.batch, place.step = place.batch + 1, place.step + 1
-            place.seconds = time.perf_counter() - begun
+            with self._interrupts.step():
+                loss, outputs = guarded(self, inputs, targets)
+                self.last_loss = float(loss.item())
+                self._figures.add(self.last_loss, outputs, targets)
+                if self.schedule is not None and self.schedule_every == "batch":
+                    self._step_schedule({})
+                place.batch, place.step = place.batch + 1, place.step + 1
+                place.seconds = time.perf_counter() - begun
             self._tell("on_batch_end", place.batch, self.batches)
         if not self._figures.samples:
             why = "A generator can be passed once" if place.epoch else ""

@@ -281,9 +281,7 @@ steps = {int(held["step"]) for held in optimizer.state.values()}
 print(steps, trainer.place.step, flush=True)
 again, optimizer, step = begin()
 go(max(steps), step)
-whole = bits(net) == bits(again)
-go(1, step)  # it may have come when the step had written and not yet counted
-print(whole or bits(net) == bits(again))
+print(late < 1, bits(net) == bits(again))
 """
 
 
@@ -294,14 +292,9 @@ def test_ctrl_c_in_a_long_fit():
         assert process.stdout is not None
         assert process.stdout.readline() == b"running\n"
         time.sleep(0.3)
-        for _ in range(5):  # Python ignores one that comes in a __del__
-            process.send_signal(signal.SIGINT)
-            try:
-                out, error = process.communicate(timeout=10)
-                break
-            except subprocess.TimeoutExpired:
-                continue
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=60)
     assert process.returncode == 0, error.decode()
-    found = re.fullmatch(r"\{(\d+)\} (\d+)\nTrue\n", out.decode())
+    found = re.fullmatch(r"\{(\d+)\} (\d+)\nTrue True\n", out.decode())
     assert found, out.decode()
-    assert 0 <= int(found[1]) - int(found[2]) <= 1
+    assert found[1] == found[2]
