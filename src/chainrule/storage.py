@@ -162,6 +162,7 @@ class Storage:
     """What handles share: the node of the present value, and how often it was written to."""
 
     __slots__ = ("__weakref__", "committed", "node", "version")
+    rebinds = 0  # how often any storage was given another node
 
     def __init__(self, node: Recorded) -> None:
         self.node = node
@@ -200,6 +201,7 @@ class Storage:
         self.node.holders -= 1
         self.node = node
         self.version += 1
+        Storage.rebinds += 1
 
 
 @dataclass
@@ -326,13 +328,8 @@ class Program:
 
     def wants(self, node: Recorded) -> bool:
         """Whether the value is wanted after the program; a number weighs nothing, and is shown."""
-        return bool(
-            not node.shape
-            or node.holders
-            or node.saves
-            or node in self._spared
-            or node in self.committed
-        )
+        held = node.holders or node.saves or not node.shape
+        return bool(held or node in self._spared or node in self.committed)
 
     def _free(self, node: Recorded) -> None:
         if not (self.wants(node) or self._readers.get(node)):

@@ -266,4 +266,6 @@ def _build(made: Traced) -> None:
     if built is None:
         built = _built[digest] = backend.build(made.work)
         storage._stats.built += 1
+    else:
+        built.shared = True
     made.built = built

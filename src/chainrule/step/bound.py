@@ -38,13 +38,12 @@ class Bound:
 
     __slots__ = (
         "_alone",
-        "_arrays",
-        "_nodes_alone",
-        "_states",
+        "_watched",
         "call",
         "inputs",
         "nodes",
         "places",
+        "rebinds",
         "written",
     )
 
@@ -62,43 +61,42 @@ class Bound:
         self.inputs: list[Any] = [None] * arguments + values + list(constants)
         self.written = [storages[j] for j in written]
         self.call: Any = None  # what a backend has bound to these arrays
-        self._states = [self.nodes[j] for j in written]
-        self._arrays = [values[j] for j in written]
-        self.places: list[Any] = [*self._arrays, *[None] * (outputs - len(written))]
-        self._nodes_alone = [NODE_ALONE + 1] * len(written)
-        self._alone = [
-            ARRAY_ALONE if _own(node, array) else -1
-            for node, array in zip(self._states, self._arrays, strict=True)
-        ]
+        self.rebinds = -1  # how many there had been when the storages held these nodes
+        # The arrays of written states, then their nodes; how many references each has of us alone.
+        self._watched: list[Any] = [values[j] for j in written]
+        self.places: list[Any] = [*self._watched, *[None] * (outputs - len(written))]
+        self._watched += [self.nodes[j] for j in written]
+        self._alone = [ARRAY_ALONE if _own(self.nodes[j], values[j]) else -1 for j in written] + [
+            NODE_ALONE + 1
+        ] * len(written)
 
     def alone(self) -> bool:
         """Whether nobody but its storage sees the old value of any state that is written."""
-        return (
-            list(map(getrefcount, self._arrays)) == self._alone
-            and list(map(getrefcount, self._states)) == self._nodes_alone
-        )
+        return list(map(getrefcount, self._watched)) == self._alone
+
+    def still(self, storages: list[Storage]) -> bool:
+        """Whether the storages hold the nodes that they held."""
+        if self.rebinds == Storage.rebinds:
+            return True
+        if [storage.node for storage in storages] != self.nodes:
+            return False
+        self.rebinds = Storage.rebinds
+        return True
 
     def own_places(self) -> list[Any]:
         """Places for those states alone whose old value nobody else sees."""
-        arrays = map(getrefcount, self._arrays)
-        nodes = map(getrefcount, self._states)
-        alone = [
-            found == (array, node)
-            for found, array, node in zip(
-                zip(arrays, nodes, strict=True), self._alone, self._nodes_alone, strict=True
-            )
-        ]
-        places = list(self.places)
-        for k, right in enumerate(alone):
-            if not right:
+        found = list(map(getrefcount, self._watched))
+        places, count = list(self.places), len(found) // 2
+        for k in range(count):
+            if found[k] != self._alone[k] or found[count + k] != self._alone[count + k]:
                 places[k] = None
         return places
 
     def exchange(self, k: int, j: int, place: int, node: Recorded, value: np.ndarray) -> None:
         """Written state k, which is storage j and the input at ``place``, has a new array."""
-        self.nodes[j] = self._states[k] = node
-        self.inputs[place] = self.places[k] = self._arrays[k] = value
-        self.call = None
+        self.nodes[j] = self._watched[len(self._watched) // 2 + k] = node
+        self.inputs[place] = self.places[k] = self._watched[k] = value
+        self.call, self.rebinds = None, -1
         self._alone[k] = ARRAY_ALONE
 
 

@@ -59,8 +59,11 @@ class Result:
         """A tensor with this value."""
         return self.fill(Tensor.__new__(Tensor), value)
 
-    def fill(self, made: Tensor, value: np.ndarray) -> Tensor:
-        """Make a new handle a tensor with this value."""
+    def fill(self, made: Tensor, value: Any) -> Tensor:
+        """Make a new handle a tensor with this value: an array, or a row and a place in it."""
+        if isinstance(value, tuple):
+            row, place = value
+            value = np.asarray(row[place])
         storage = Storage.__new__(Storage)
         storage.node, storage.version, storage.committed = self.node(value), 0, None
         storage.node.holders = 1
@@ -109,8 +112,8 @@ class Traced:
         carried = [(holder, name, j) for holder, name, j, _ in self._attributes if j is not None]
         self.guards = Guards(trace, place, carried)
         self._nothing = [None] * self._count
-        self._unseen: list[Any] = [_nothing] * self._count
-        self._seen = self._seen_nodes = self._unseen  # the arguments of the latest short call
+        self._unseen: list[Any] = [(_nothing, _nothing)] * self._count
+        self._seen = self._unseen  # the arguments of the latest short call, and their nodes
         self._simple = self._one and not (
             self._drawn or self.reserved or self._counted or self._rare
         )
@@ -186,7 +189,8 @@ class Traced:
         if len(arguments) != self._count or self._any_grad:
             return MISSED
         arrays: list[np.ndarray] | None = None
-        for x, seen, node in zip(arguments, self._seen, self._seen_nodes, strict=True):
+        for k, x in enumerate(arguments):
+            seen, node = self._seen[k]
             if seen() is not x or x._storage.node is not node() or x._leaf:
                 arrays = self._read(arguments)
                 if arrays is None:
@@ -204,14 +208,13 @@ class Traced:
             bound is None
             or bound.call is None
             or not self._simple
+            or not bound.still(self.storages)
             or not bound.alone()
-            or [storage.node for storage in self.storages] != bound.nodes
         ):
             return self.run(arguments, arrays or self.contiguous(arguments))
-        value = bound.call(arrays)[self._first]
+        # Where nobody sees the old value, no handle has read it: no version need tell of a write.
+        value = bound.call(arrays, True)[self._first]
         self.hits += 1
-        for storage in bound.written:
-            storage.version += 1
         for x in self._let_go:
             x._kept_grad = LET_GO
         return later(self._results[self._first], value)
@@ -228,9 +231,8 @@ class Traced:
             value = node.value if node.state == COMPUTED else node.result()
             assert value is not None
             arrays.append(value if value.flags.c_contiguous else np.ascontiguousarray(value))
-        self._seen = [ref(x) for x in arguments]
-        self._seen_nodes = [
-            ref(x._storage.node) if array is x._storage.node.value else _nothing
+        self._seen = [
+            (ref(x), ref(x._storage.node) if array is x._storage.node.value else _nothing)
             for x, array in zip(arguments, arrays, strict=True)
         ]
         return arrays
@@ -272,7 +274,7 @@ class Traced:
         """One call with the arrays of its arguments: all that it changes, then its results."""
         self._seen = self._unseen
         bound = self._bound
-        if bound is None or [storage.node for storage in self.storages] != bound.nodes:
+        if bound is None or not bound.still(self.storages):
             bound = self._bind()
         places = bound.places if bound.alone() else bound.own_places()
         if self._drawn or self.reserved:

@@ -29,6 +29,8 @@ from chainrule.run.llvm.kept import HostCall, KernelCall, Recipe, found, in_stag
 
 __all__ = ["Machinery", "build"]
 
+MANY = 256  # numbers of a row of results
+
 _AT = 2 * ctypes.sizeof(ctypes.c_void_p)  # where in an array object its address stands
 _word = ctypes.c_int64.from_address
 
@@ -84,6 +86,7 @@ class Machinery:
 
     def __init__(self, work: Work, recipe: Recipe | None = None) -> None:
         self.work, self.lock = work, RLock()
+        self.shared = False  # by several functions, which may run in several threads
         self._plan: Plan | None = None
         functions = None if recipe is None else recipe.addresses()
         if recipe is None or functions is None:
@@ -130,7 +133,8 @@ class Machinery:
         """``run`` for many calls that differ in the first ``count`` inputs alone.
 
         The other inputs and the places are arrays that stay where they are as long as it is used;
-        it holds none of them.  Called with ``None`` the arguments are those of the call before.
+        it holds none of them.  Called with ``None`` the arguments are those of the call before;
+        with ``later`` the one number of a plan comes as (row, place).
         Results that lie in their place are ``None``.  ``None`` for a plan
         that looks back to Python.
         """
@@ -227,22 +231,34 @@ class Bound:
             else:
                 row[first + k] = address(place)
         segment, lock, errors = self._one, machinery.lock, self._errors
+        pool = _Pool(*made[0]) if len(made) == 1 else None
+        if pool is not None and pool.shape:
+            pool = None
         many, seen = len(places), [ref(array) for array in inputs[count:]]
         before: list[Callable[[], Any]] = [lambda: None] * count
 
-        def call(arrays: list[np.ndarray] | None) -> list[Any]:
+        def call(arrays: list[np.ndarray] | None, later: bool = False) -> list[Any]:
             results: list[Any] = [None] * many
-            with lock:
+            shared = machinery.shared
+            if shared:
+                lock.acquire()
+            try:
                 if arrays is not None:  # else those of the call before
                     for number, array in enumerate(arrays):
                         before[number] = ref(array)
                         row[number + 1] = address(array)
-                for number, k, make in made:
-                    array = results[k] = make()
-                    row[number] = address(array)
+                if later and pool is not None:
+                    results[pool.k], row[pool.number] = pool.next()
+                else:
+                    for number, k, make in made:
+                        array = results[k] = make()
+                        row[number] = address(array)
                 if segment():
                     wrong, errors[0] = errors[0], 0
                     machinery.explain(wrong, [again() for again in (*before, *seen)])
+            finally:
+                if shared:
+                    lock.release()
             return results
 
         return call
@@ -254,6 +270,26 @@ class Bound:
             elif segment():
                 wrong, self._errors[0] = self._errors[0], 0
                 self.machinery.explain(wrong, inputs)
+
+
+class _Pool:
+    """Places for the one number that each call gives, in rows of many: most are never read."""
+
+    def __init__(self, number: int, k: int, make: Callable[[], np.ndarray]) -> None:
+        self.number, self.k = number, k
+        sample = make()
+        self.shape, self._dtype = sample.shape, sample.dtype
+        self._places = iter(())
+
+    def next(self) -> tuple[tuple[np.ndarray, int], int]:
+        """(row, place), and the address."""
+        found = next(self._places, None)
+        if found is not None:
+            return found
+        row = np.empty(MANY, self._dtype)
+        start, step = address(row), row.itemsize
+        self._places = (((row, k), start + k * step) for k in range(MANY))
+        return next(self._places)
 
 
 def _plain(arrays: Sequence[Any]) -> bool:
