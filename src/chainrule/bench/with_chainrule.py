@@ -78,7 +78,7 @@ class Chainrule:
         self.criterion = nn.CrossEntropyLoss() if network.classes else nn.MSELoss()
         self._step: Any = self._plain
         if mode == "compiled":
-            self._step = _compile(self._plain)
+            self._step = cr.compile(self._plain)
 
     def _plain(self, x: cr.Tensor, y: cr.Tensor) -> cr.Tensor:
         self.optimizer.zero_grad()
@@ -107,17 +107,10 @@ class Chainrule:
         """A function that computes the outputs of a batch."""
         self.model.eval()
         x = cr.tensor(self.network.data(batch)[0])
-        model = _compile(lambda x: self.model(x)) if self.mode == "compiled" else self.model
+        model = cr.compile(lambda x: self.model(x)) if self.mode == "compiled" else self.model
 
         def infer() -> np.ndarray:
             with cr.no_grad():
                 return model(x).numpy()
 
         return infer
-
-
-def _compile(function: Callable[..., cr.Tensor]) -> Any:
-    compile = getattr(cr, "compile", None)
-    if not callable(compile):  # until then the name is the folder's
-        raise NotImplementedError("this Chainrule has no cr.compile yet")
-    return compile(function)
