@@ -163,6 +163,7 @@ class Storage:
 
     __slots__ = ("__weakref__", "committed", "node", "version")
     rebinds = 0  # how often any storage was given another node
+    looks = 0  # how often any handle has kept what it saw, for as long as the version stays
 
     def __init__(self, node: Recorded) -> None:
         self.node = node

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.run.llvm import plain
 
 
 @pytest.fixture
@@ -79,3 +80,24 @@ def test_a_result_as_an_argument(step):
     for _ in range(4):
         y = f(y.expand(2))
     assert y.item() == 5 * 3**4
+
+
+def test_a_view_sees_what_was_written_in_place(monkeypatch):
+    monkeypatch.setattr(plain, "PATIENCE", -1.0)  # then the view's value is an array of its own
+    w = cr.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True)
+    optimizer = cr.optim.SGD([w], lr=1.0)
+
+    @cr.compile
+    def step(x):
+        optimizer.zero_grad()
+        (w * x).sum().backward()
+        optimizer.step()
+        return w.detach().sum()
+
+    x, view = cr.ones(2, 3), w.detach().t()
+    found = []
+    for _ in range(8):
+        step(x)
+        step(x)
+        found.append((view * 2 + 1).sum().item())
+    assert found == [48 - 24 * (k + 1) for k in range(8)]

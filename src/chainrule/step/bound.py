@@ -41,6 +41,7 @@ class Bound:
         "_watched",
         "call",
         "inputs",
+        "looks",
         "nodes",
         "places",
         "rebinds",
@@ -62,6 +63,7 @@ class Bound:
         self.written = [storages[j] for j in written]
         self.call: Any = None  # what a backend has bound to these arrays
         self.rebinds = -1  # how many there had been when the storages held these nodes
+        self.looks = -1  # how many there had been when the storages' versions last moved
         # The arrays of written states, then their nodes; how many references each has of us alone.
         self._watched: list[Any] = [values[j] for j in written]
         self.places: list[Any] = [*self._watched, *[None] * (outputs - len(written))]
@@ -82,6 +84,13 @@ class Bound:
             return False
         self.rebinds = Storage.rebinds
         return True
+
+    def wrote(self) -> None:
+        """What handles have seen of the written states is out of date, if any has looked since."""
+        if self.looks != Storage.looks:
+            self.looks = Storage.looks
+            for storage in self.written:
+                storage.version += 1
 
     def own_places(self) -> list[Any]:
         """Places for those states alone whose old value nobody else sees."""

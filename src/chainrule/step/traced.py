@@ -212,9 +212,9 @@ class Traced:
             or not bound.alone()
         ):
             return self.run(arguments, arrays or self.contiguous(arguments))
-        # Where nobody sees the old value, no handle has read it: no version need tell of a write.
         value = bound.call(arrays, True)[self._first]
         self.hits += 1
+        bound.wrote()
         for x in self._let_go:
             x._kept_grad = LET_GO
         return later(self._results[self._first], value)

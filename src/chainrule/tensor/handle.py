@@ -190,6 +190,7 @@ class Handle:
             if own is not None:  # another handle wrote since: its numbers, our history
                 node = recorder().record(history.assign, (node, own), {})
         self._seen, self._version = Hold(node), storage.version
+        Storage.looks += 1
         has_past = self._leaf or self._root is not None or storage.node.needs_grad
         self._tracked = grads or not has_past
         return node
@@ -286,6 +287,7 @@ class Handle:
         self._seen = None
         if rec.grad_enabled and self._detached and value.needs_grad:
             self._seen, self._version, self._tracked = Hold(value), storage.version, True
+            Storage.looks += 1
         return self  # type: ignore[return-value]
 
     # ------------------------------------------------------------ types
