@@ -1,7 +1,7 @@
 """The graph: nodes that say what is computed from what, in the notation ``f32[N,C,H,W]``.
 
 A ``Node`` is mathematics alone: an op, its inputs, its metadata, the shape and dtype that follow.
-Values and lifetimes are added by ``storage.py``; execution belongs to ``run/``.  Nodes refer to
+Values and lifetimes are added by ``storage/``; execution belongs to ``run/``.  Nodes refer to
 their inputs only, never to their readers, so there are no cycles and a graph that nobody holds is
 freed at once.  Nothing here is recursive: a chain of 100,000 nodes is a loop, not a stack.
 """

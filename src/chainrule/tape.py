@@ -3,7 +3,7 @@
 A tape is one more reader of the graph.  It holds what it wants to keep, so the values are not freed
 when the program has run; it records nothing, computes nothing, and can't change a bit.
 
-    saw(node)            from storage.py: a node was recorded
+    saw(node)            from storage/: a node was recorded
     saw_name(node)       from tensor/: a tensor was given a name
     saw_call(path, y)    from nn: a module or function has returned y
     saw_backward(s)      from backprop.py: a backward pass has been recorded

@@ -1,6 +1,6 @@
 """The whole framework in one place: what is recorded is handed to a backend.
 
-``storage.py`` decides what is pending and alive; here that work meets the backend that computes it.
+``storage/`` decides what is pending and alive; here that work meets the backend that computes it.
 ``cr.compile`` removes the remaining Python: a function is traced once per signature, the graph of
 all it does (forward, backward, update) is built, and a call runs it without recording anything.
 """
@@ -17,7 +17,6 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from chainrule import storage
 from chainrule.compile.work import Work, difference, key
 from chainrule.errors import GraphError, message
 from chainrule.graph import Node, type_text
@@ -28,12 +27,13 @@ from chainrule.step.guards import StaleError, Variables
 from chainrule.step.nest import Form, put_together, take_apart
 from chainrule.step.trace import LookError, Trace, UntraceableError
 from chainrule.step.traced import MISSED, Traced
-from chainrule.storage import Hold, Recorded, recorder
+from chainrule.storage import Hold, Recorded, Recorder, recorder
+from chainrule.storage.counters import counters
 from chainrule.tensor import Tensor
 
 __all__ = ["Compiled", "compile"]
 
-storage.execute = backend.run
+Recorder.execute = staticmethod(backend.run)
 
 MOST_SIGNATURES = 64  # of one function: the one that was not used for longest is forgotten
 MOST_TRACES = 8  # of one signature
@@ -176,7 +176,7 @@ class Compiled:
                 raise
             self._plain.add(signature)
             return None
-        storage._stats.traced += 1
+        counters.traced += 1
         if known is not None and not known.volatile:
             self._compare(known, made)
         types = ", ".join(type_text(x.shape, x.dtype) for x in tensors)
@@ -265,7 +265,7 @@ def _build(made: Traced) -> None:
     built = _built.get(digest)
     if built is None:
         built = _built[digest] = backend.build(made.work)
-        storage._stats.built += 1
+        counters.built += 1
     else:
         built.shared = True
     made.built = built

@@ -1,10 +1,11 @@
-"""The guarantees of storage.py: looks are free, nothing twice, failures leave no traces."""
+"""The guarantees of storage/: looks are free, nothing twice, failures leave no traces."""
 
 import gc
 import sys
 import threading
 import weakref
 from pathlib import Path
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule import storage
 from chainrule.ops import elementwise, movement
 from chainrule.storage import FAILED, PENDING, Program, recorder
 
@@ -301,7 +301,7 @@ def test_repeated_rises_when_a_node_is_made_to_run_again():
     x.numpy()
     node, before = x._node, repeated()
     node.state, node.inputs = PENDING, (cr.ones(3)._node, cr.ones(3)._node)
-    recorder()._pending.append(storage.ref(node))
+    recorder()._pending.append(ref(node))
     x.numpy()
     assert repeated() == before + 1
 
