@@ -279,6 +279,46 @@ def test_gradients_on_and_off_frozen_parameters_and_an_option_of_the_optimizer()
     assert losses(False) == losses(True)
 
 
+def test_parameters_that_count_their_steps_apart():
+    def run(compiled, frozen):
+        cr.manual_seed(2)
+        net = nn.Sequential(nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 4))
+        optimizer = optim.Adam(net.parameters(), lr=0.01)
+        step = step_of(net, optimizer)
+        step = cr.compile(step) if compiled else step
+        (batch,) = batches(8)
+        for k in range(14):
+            if k in (3, 9):
+                net[frozen].requires_grad_(k == 9)
+            step(*batch)
+        return bits(net, optimizer)
+
+    for layer in (0, 2):
+        assert run(False, layer) == run(True, layer), layer
+
+
+def test_parameters_that_make_two_steps_in_one_call():
+    def run(compiled):
+        cr.manual_seed(2)
+        net = nn.Linear(8, 4)
+        optimizer = optim.Adam(net.parameters(), lr=0.01)
+
+        def twice(x, y):
+            step_of(net, optimizer)(x, y)
+            optimizer.zero_grad()
+            (net.bias**2).sum().backward()
+            optimizer.step()
+
+        (batch,) = batches(8)
+        step_of(net, optimizer)(*batch)  # both have made one
+        step = cr.compile(twice) if compiled else twice
+        for _ in range(4):
+            step(*batch)
+        return bits(net, optimizer)
+
+    assert run(False) == run(True)
+
+
 def test_a_bad_option_is_refused_as_in_a_plain_step():
     net = nn.Linear(8, 4)
     optimizer = optim.SGD(net.parameters(), lr=0.1)

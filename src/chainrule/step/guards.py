@@ -237,15 +237,18 @@ def _attributes(module: Any, but: set[str]) -> list[Any]:
 
 
 def _makeup(optimizer: Any) -> list[Any]:
-    """Its parameters, and for each the names and storages of its state; numbers are not in it."""
+    """Its parameters, and for each the names and storages of its state; which numbers are equal."""
     found: list[Any] = []
+    first: dict[Any, int] = {}  # the parameter that a number was met at first
     for group in optimizer.param_groups:
         found += (group, *group["params"])
-    for p, held in optimizer.state.items():
+    for k, (p, held) in enumerate(optimizer.state.items()):
         found += (p, held)
         for name, value in held.items():
-            tensor = isinstance(value, Tensor)
-            found += (name, value._storage if tensor else type(value))
-        steps = held.get("step")
-        found.append(steps == next(iter(optimizer.state.values())).get("step"))
+            if isinstance(value, Tensor):
+                found += (name, value._storage)
+                continue
+            found += (name, type(value))
+            if type(value) in (int, float):
+                found.append(first.setdefault((name, value), k))
     return found

@@ -108,7 +108,8 @@ class Trace:
         self.optimizers: dict[int, tuple[Any, dict[Any, Any]]] = {}  # with their state before
         self.states: dict[int, dict[Any, Any]] = {}  # and after
         self.groups: dict[tuple[int, int], Group] = {}
-        self.counts: dict[tuple[int, str, Any], tuple[dict[str, Any], Tracked]] = {}
+        self.counts: dict[tuple[int, str, Any, bool], tuple[dict[str, Any], Tracked]] = {}
+        self.counted: list[tuple[Any, Any, str, Tracked]] = []  # optimizer, parameter, name, count
         self.tracked: dict[Recorded, Tracked] = {}
         self.draws: dict[Recorded, tuple[Stream, int, int]] = {}  # which of its numbers, draw
         self.reserved: list[tuple[Stream, int]] = []
@@ -299,17 +300,19 @@ class Trace:
         self.optimizers[id(optimizer)] = optimizer, optimizer.state
         state = {}
         for p, held in optimizer.state.items():
-            state[p] = {
-                name: self._count(optimizer, name, value, held) for name, value in held.items()
-            }
+            moves = p._grad is not None  # the count of a frozen one stays behind
+            state[p] = held.copy()
+            for name, value in held.items():
+                if type(value) in (int, float):
+                    key = id(optimizer), name, value, moves
+                    state[p][name] = self._count(key, held)
+                    self.counted.append((optimizer, p, name, state[p][name]))
         optimizer.__dict__["state"] = state
 
-    def _count(self, optimizer: Any, name: str, value: Any, held: dict[str, Any]) -> Any:
-        if type(value) not in (int, float):
-            return value
-        key = id(optimizer), name, value
+    def _count(self, key: tuple[int, str, Any, bool], held: dict[str, Any]) -> Tracked:
+        """A number of a state, tracked: one for all that are equal and should move together."""
         if key not in self.counts:
-            self.counts[key] = held, self.numbers.source(value)
+            self.counts[key] = held, self.numbers.source(key[2])
         return self.counts[key][1]
 
     def group(self, optimizer: Any, number: int) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Traced:
         self._options = [Options(group) for group in trace.groups.values()]
         self._counts = [
             (held, name, tracked.key[1])  # type: ignore[index]
-            for (_, name, _), (held, tracked) in trace.counts.items()
+            for (_, name, *_), (held, tracked) in trace.counts.items()
         ]
         self._tracked = [
             (array, trace.tracked[node].value) for node, array in arrays if node in trace.tracked
