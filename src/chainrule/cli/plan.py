@@ -16,6 +16,7 @@ from chainrule.cli.script import is_script, run_script
 from chainrule.cli.summary import network
 from chainrule.compile.cost import cost
 from chainrule.compile.lower import LOWERINGS
+from chainrule.compile.memory import most
 from chainrule.compile.plan import Host, Kernel
 from chainrule.compile.printer import Printer, amount
 from chainrule.errors import UsageError, did_you_mean, message
@@ -254,6 +255,7 @@ class _Measured:
             "threads": self.threads,
             "peak": self.peak,
             "arena": plan.arena,
+            "memory": most(plan),
             "kernels": kernels,
             **whole,
         }

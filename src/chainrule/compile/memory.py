@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from chainrule.compile.plan import Host, Kernel, Plan, Read, Value
 
-__all__ = ["ALIGNMENT", "arena", "stages", "unsafe_updates"]
+__all__ = ["ALIGNMENT", "ROW", "arena", "late", "most", "stages", "unsafe_updates"]
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+ROW = 256  # calls whose one number, a loss, lies in one row
 
 
 def stages(kernels: list[Kernel | Host], updates: dict[Value, Value]) -> list[int]:
@@ -110,3 +111,32 @@ def arena(plan: Plan) -> None:
         value.place = at
         placed.append((at, at + size, first, last))
         plan.arena = max(plan.arena, at + size)
+
+
+def late(plan: Plan) -> bool:
+    """Whether a check comes when something may be written already: all results lie apart then."""
+    leaves = set(plan.inputs)
+    return any(
+        isinstance(kernel, Host) or (kernel.flags and not kernel.reads() <= leaves)
+        for kernel in plan.kernels
+    )
+
+
+def most(plan: Plan) -> int:
+    """The most bytes that the engine will hold for a step, beside its inputs.
+
+    The arena; results that do not lie in the place of an input, until they are handed over; a tape
+    and two tables of addresses: its own, and that of the calls it is bound to.
+    """
+    values, slots, rows = {*plan.inputs, *plan.outputs}, 0, 0
+    for kernel in plan.kernels:
+        touched = kernel.reads() | kernel.written()
+        values |= touched
+        if isinstance(kernel, Kernel):
+            slots, rows = slots + len(touched), rows + 1
+    apart = late(plan)
+    new = [value for value in plan.outputs if apart or value not in plan.updates]
+    number = len(new) == 1 and not new[0].shape and not apart
+    results = ROW * new[0].dtype.itemsize if number else sum(value.nbytes for value in new)
+    addresses = 2 * (1 + len(values)) + 4 * rows + slots
+    return plan.arena + results + 8 * addresses + 2 * ALIGNMENT

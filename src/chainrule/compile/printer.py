@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chainrule.compile.cost import cost
+from chainrule.compile.memory import most
 from chainrule.compile.plan import (
     Apply,
     Constant,
@@ -104,9 +105,11 @@ class Printer:
         return f"{len(costs)} kernels{stages} for {nodes} nodes: {operations}, {moved} moved"
 
     def memory(self) -> str:
-        """The arena, inputs and outputs."""
+        """What it needs, the arena, inputs and outputs."""
         old = self.plan.updates
-        lines = [f"arena    {amount(self.plan.arena, 'B')}"]
+        needed = amount(most(self.plan), "B")
+        lines = [f"memory   {needed} at most, beside the inputs"]
+        lines.append(f"arena    {amount(self.plan.arena, 'B')}")
         lines += [f"input    {self._array(value)}" for value in self.plan.inputs]
         for value in self.plan.outputs:
             place = f", in the place of {self.name(old[value])}" if value in old else ""

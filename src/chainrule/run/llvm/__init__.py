@@ -4,7 +4,7 @@ The rooms: ``text.py`` how a function's text is written; ``value.py``, ``scalar.
 beside them the scalar functions of the formulas; ``writer.py`` arrays and bodies, ``emit.py`` Map
 and Reduce kernels, ``contract.py`` the register tile; ``engine.py`` text -> object -> address,
 ``cache.py`` the objects on disk; ``driver.py`` and ``workers.py`` the threads; ``backend.py`` plans
-that run, ``plain.py`` the pending work of plain loops.
+that run, ``memory.py`` the bytes that they hold, ``plain.py`` the pending work of plain loops.
 """
 
 from chainrule.run.llvm.backend import build

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import groupby
 from math import prod
 from threading import RLock
@@ -13,7 +14,7 @@ from weakref import ref
 
 import numpy as np
 
-from chainrule.compile.memory import ALIGNMENT
+from chainrule.compile.memory import ALIGNMENT, ROW
 from chainrule.compile.pipeline import compile_work
 from chainrule.compile.plan import Plan, dense_strides
 from chainrule.compile.ref import Sizes
@@ -26,10 +27,9 @@ from chainrule.run.blas import one_thread
 from chainrule.run.llvm import workers
 from chainrule.run.llvm.cache import default_cache
 from chainrule.run.llvm.kept import HostCall, KernelCall, Recipe, found, in_stages, made
+from chainrule.run.llvm.memory import counter
 
 __all__ = ["Machinery", "build"]
-
-MANY = 256  # numbers of a row of results
 
 _AT = 2 * ctypes.sizeof(ctypes.c_void_p)  # where in an array object its address stands
 _word = ctypes.c_int64.from_address
@@ -70,7 +70,7 @@ def build(work: Work) -> Machinery | reference.Evaluation:
 
 def aligned(nbytes: int) -> np.ndarray:
     """Bytes that begin at a cache line."""
-    raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+    raw = counter.counted(np.empty(nbytes + ALIGNMENT, np.uint8))
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + nbytes]
 
@@ -98,13 +98,16 @@ class Machinery:
         begin = self.arena.ctypes.data
         places = [begin + offset for offset, _ in recipe.temporaries]
         outside = [0] * (1 + len(work.inputs) + len(work.outputs))
-        self.addresses = np.array([*outside, *places], np.int64)
+        self.addresses = counter.counted(np.array([*outside, *places], np.int64))
         self.segments = _segments(recipe.steps, functions)
         self.fresh = [
             _maker(node.shape, node.dtype.numpy, strides)
             for node, strides in zip(work.outputs, recipe.outputs, strict=True)
         ]
-        self._bound = Bound(self)
+
+    @cached_property
+    def _bound(self) -> Bound:
+        return Bound(self)
 
     @property
     def plan(self) -> Plan:
@@ -179,8 +182,8 @@ class Bound:
 
     def __init__(self, machinery: Machinery) -> None:
         self.machinery = machinery
-        self._table = machinery.addresses.copy()
-        self._error = np.zeros(8, np.int64)
+        self._table = counter.counted(machinery.addresses.copy())
+        self._error = counter.counted(np.zeros(8, np.int64))
         self._table[0] = self._error.ctypes.data
         self._row = memoryview(self._table)  # type: ignore[arg-type]
         self._errors = memoryview(self._error)  # type: ignore[arg-type]
@@ -196,14 +199,15 @@ class Bound:
     ) -> list[np.ndarray]:
         """One call with other arrays."""
         held = [x if x.flags.c_contiguous else np.array(x, order="C") for x in inputs]
-        row, fresh = self._row, self.machinery.fresh
+        row, makers = self._row, self.machinery.fresh
         for number, array in enumerate(held, 1):
             row[number] = address(array)
-        outputs = []
-        late = self.machinery.late
-        for place, make in zip(places, fresh, strict=True):
+        outputs, late, fresh = [], self.machinery.late, 0
+        for place, make in zip(places, makers, strict=True):
             array = make() if place is None or late else place
             outputs.append(array)
+            fresh += array.nbytes if array is not place else 0
+        counter.passing(fresh)
         for number, array in enumerate(outputs, 1 + len(held)):
             row[number] = address(array)
         self._go(held, outputs)
@@ -234,6 +238,7 @@ class Bound:
         pool = _Pool(*made[0]) if len(made) == 1 else None
         if pool is not None and pool.shape:
             pool = None
+        fresh = sum(make().nbytes for _, _, make in made)
         many, seen = len(places), [ref(array) for array in inputs[count:]]
         before: list[Callable[[], Any]] = [lambda: None] * count
 
@@ -253,6 +258,8 @@ class Bound:
                     for number, k, make in made:
                         array = results[k] = make()
                         row[number] = address(array)
+                    if fresh:
+                        counter.passing(fresh)
                 if segment():
                     wrong, errors[0] = errors[0], 0
                     machinery.explain(wrong, [again() for again in (*before, *seen)])
@@ -286,9 +293,9 @@ class _Pool:
         found = next(self._places, None)
         if found is not None:
             return found
-        row = np.empty(MANY, self._dtype)
+        row = counter.counted(np.empty(ROW, self._dtype))
         start, step = address(row), row.itemsize
-        self._places = (((row, k), start + k * step) for k in range(MANY))
+        self._places = (((row, k), start + k * step) for k in range(ROW))
         return next(self._places)
 
 
@@ -323,12 +330,14 @@ def _segments(steps: list[KernelCall | HostCall], functions: list[int]) -> list[
 
 
 def _tape(calls: list[KernelCall], code: Iterator[int]) -> Tape:
-    slots = [np.array(call.slots, np.int64) for call in calls]
+    slots = [counter.counted(np.array(call.slots, np.int64)) for call in calls]
     rows = [
         [next(code), call.chunks, places.ctypes.data, call.wait]
         for call, places in zip(calls, slots, strict=True)
     ]
-    return Tape(np.array(rows, np.int64), slots, sum(call.chunks for call in calls))
+    return Tape(
+        counter.counted(np.array(rows, np.int64)), slots, sum(call.chunks for call in calls)
+    )
 
 
 def _by_reference(node: Node, arrays: list[np.ndarray]) -> np.ndarray:

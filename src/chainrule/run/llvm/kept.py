@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from chainrule.compile.memory import ALIGNMENT
+from chainrule.compile.memory import ALIGNMENT, late
 from chainrule.compile.pipeline import compile_work, verifies_each
 from chainrule.compile.plan import Host, Kernel, Plan, Value, dense_strides
 from chainrule.compile.ref import Sizes
@@ -95,13 +95,8 @@ def _recipe(work: Work, plan: Plan, codes: dict[Kernel, Code]) -> Recipe:
     first = len(entries)
     steps = _steps(work, plan, codes, entries)
     temporaries = [(value.place, value.nbytes) for value in list(entries)[first:]]
-    leaves = set(plan.inputs)
-    late = any(
-        isinstance(kernel, Host) or (kernel.flags and not kernel.reads() <= leaves)
-        for kernel in plan.kernels
-    )
     strides = [value.strides for value in plan.outputs]
-    return Recipe(plan.arena, temporaries, strides, steps, late)
+    return Recipe(plan.arena, temporaries, strides, steps, late(plan))
 
 
 def _steps(

@@ -23,6 +23,7 @@ import numpy as np
 from chainrule.errors import UsageError, message
 from chainrule.run.llvm import driver
 from chainrule.run.llvm.engine import engine
+from chainrule.run.llvm.memory import counter
 from chainrule.run.llvm.target import cores
 
 __all__ = ["denormals_flushed", "get_num_threads", "prepared", "run", "set_num_threads"]
@@ -51,7 +52,7 @@ class _Pool:
         run, *others = engine().functions(texts)
         serve, prepare, stop = map(ctypes.CFUNCTYPE(None, _PTR), others)
         self.run = ctypes.CFUNCTYPE(_I64, _PTR, _PTR, _I64, _PTR, _I64, _I64)(run)
-        block = np.zeros(driver.CONTROL_BYTES // 8 + 16, np.int64)
+        block = counter.counted(np.zeros(driver.CONTROL_BYTES // 8 + 16, np.int64))
         # A worker may look at it while the interpreter is taken down.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(block))
         self.control = -(-block.ctypes.data // 128) * 128
