@@ -22,7 +22,7 @@ TENSOR = [
     "creation",
     "functions",
 ]
-GRADIENTS = [*TENSOR, "backprop", "func", "autograd", "gradcheck", "names"]
+GRADIENTS = [*TENSOR, "vjps", "backprop", "func", "autograd", "gradcheck", "names"]
 PLANS = [*MATHEMATICS, "compile"]
 NETWORKS = [*GRADIENTS, "step", "nn"]
 TRAINING = [*NETWORKS, "optim", "data", "train", "io", "models"]
@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "device": [*BASE, "run"],  # the number of threads is the workers'
     "storage": MATHEMATICS,
     "tensor": HANDLE,
-    "backprop": TENSOR,
+    "vjps": TENSOR,
+    "backprop": [*TENSOR, "vjps"],
     "func": GRADIENTS,
     "autograd": GRADIENTS,
     "gradcheck": [*GRADIENTS, "nn"],

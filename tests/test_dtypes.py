@@ -38,9 +38,9 @@ def test_promotion_is_symmetric_and_keeps_equals():
         assert promote(a, a) is a
         for b in ALL:
             assert promote(a, b) is promote(b, a)
-            assert promote_operands([(a, 2), (b, 2)]) is promote(a, b)
+            assert promote_operands((a, 2), (b, 2)) is promote(a, b)
             winner = b if b.category > a.category else a
-            assert promote_operands([(a, 2), (b, 0)]) is winner
+            assert promote_operands((a, 2), (b, 0)) is winner
 
 
 def test_big_endian_and_strided_arrays_enter():

@@ -203,7 +203,7 @@ class Watch:
     def saw(self, node: Recorded) -> None:
         """A node was recorded."""
         rec = node.recorder
-        if rec.undisturbed and rec.line is None:
+        if rec.undisturbed and not rec.sending_back:
             self._updates.add(node)
 
     def saw_name(self, node: Recorded) -> None:

@@ -20,6 +20,7 @@ from chainrule.lines import user_line
 from chainrule.ops.history import fan_in
 from chainrule.storage import Recorded, recorder
 from chainrule.tensor import Tensor
+from chainrule.vjps import addends
 
 __all__ = ["ErrorSignals", "error_signals", "grad", "history"]
 
@@ -94,7 +95,8 @@ def error_signals(
     line = user_line() or (history.__code__, 0)
     signals = ErrorSignals()
     signals.accumulates = at_leaf is not None
-    with rec.undisturbed_work(), rec.setting(grad_enabled=create_graph, line=line):
+    mode = {"grad_enabled": create_graph, "line": line, "sending_back": True}
+    with rec.undisturbed_work(), rec.setting(**mode):
         nodes = history(list(seeds))
         for node in nodes:
             if node.consumed is not None:
@@ -102,7 +104,6 @@ def error_signals(
         wanted = set(nodes) if targets is None else _leading_to(nodes, targets)
         for node, seed in seeds.items():
             signals.add(node, seed)
-        handles: dict[Recorded, Tensor] = {}
         for node in nodes:
             if node not in wanted:
                 continue
@@ -116,7 +117,7 @@ def error_signals(
                 if at_leaf is not None:
                     at_leaf(node, signal)
             else:
-                _pass_on(node, signal, signals, wanted, handles)
+                _pass_on(node, signal, signals, wanted)
         for tape in () if quiet else rec.taps:
             tape.saw_backward(signals)
         if not (retain_graph or create_graph):
@@ -131,7 +132,6 @@ def _pass_on(
     signal: Tensor,
     signals: ErrorSignals,
     wanted: set[Recorded],
-    handles: dict[Recorded, Tensor],
 ) -> None:
     """Give each input of ``node`` its addend."""
     passing = [(index, source) for index, source in node.history() if source in wanted]
@@ -142,28 +142,10 @@ def _pass_on(
             read = node if position < 0 else node.inputs[position]
             if read.leaf is not None and read.leaf.moved():
                 raise GradientError(_moved(node, read))
-    rec = recorder()
-    before = rec.scope, rec.formula
-    rec.scope, rec.formula = node.scope, True
-    try:
-        bars = node.op.vjp(
-            _handle(node, handles),
-            signal,
-            *(_handle(source, handles) for source in node.inputs),
-            **node.meta,
-        )
-    finally:
-        rec.scope, rec.formula = before
-    for index, source in passing:
-        if bars[index] is not None:
-            signals.add(source, bars[index], node)
-
-
-def _handle(node: Recorded, handles: dict[Recorded, Tensor]) -> Tensor:
-    handle = handles.get(node)
-    if handle is None:
-        handle = handles[node] = Tensor._of(node)
-    return handle
+    found = addends(node, signal._node, [index for index, _ in passing])
+    for addend, (_, source) in zip(found, passing, strict=True):
+        if addend is not None:
+            signals.add(source, Tensor._of(addend), node)
 
 
 def _tell(node: Recorded, signal: Tensor) -> Tensor:

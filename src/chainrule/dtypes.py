@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -110,7 +111,8 @@ def promote(a: DType, b: DType) -> DType:
     return a if a.rank >= b.rank else b
 
 
-def promote_operands(operands: list[tuple[DType, int]]) -> DType:
+@lru_cache(1024)
+def promote_operands(*operands: tuple[DType, int]) -> DType:
     """PyTorch's result type of (dtype, priority): 2 an array, 1 a 0-d tensor, 0 a Python number.
 
     An operand of lower priority counts only where its *category* (bool, integer, floating) is

@@ -17,7 +17,7 @@ from chainrule.errors import GraphError
 if TYPE_CHECKING:
     from chainrule.ops.op import Op
 
-__all__ = ["Graph", "Node", "topological_order", "type_text"]
+__all__ = ["Graph", "Node", "meta_key", "topological_order", "type_text"]
 
 Shape = tuple[int, ...]
 Line = tuple[Any, int]  # the code object and line number that recorded a node; never a frame
@@ -31,6 +31,13 @@ def type_text(shape: Iterable[int], dtype: DType) -> str:
     ('f32[64,6,28,28]', 'f32[]')
     """
     return f"{dtype.short}[{','.join(map(str, shape))}]"
+
+
+def meta_key(meta: Mapping[str, Any]) -> Any:
+    """Metadata as part of a key: 0 and -0 are two numbers, though equal."""
+    if not meta:
+        return ()
+    return repr(meta) if 0 in meta.values() else tuple(meta.items())
 
 
 class Node:

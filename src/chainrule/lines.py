@@ -8,7 +8,7 @@ from typing import Any
 
 from chainrule.graph import Line
 
-__all__ = ["line_text", "user_line"]
+__all__ = ["is_ours", "line_text", "user_line"]
 
 
 def line_text(line: Line | None) -> str:
@@ -21,6 +21,7 @@ _OUR_MODELS = str(Path(__file__).parent / "models")  # read like a user's own co
 _COMMANDS = str(Path(__file__).parent / "cli")  # what called these is nobody's line
 _OURS, _USERS, _END = range(3)
 _kinds: dict[Any, int] = {}
+_modules: dict[str, bool] = {}
 
 
 def user_line() -> Line | None:
@@ -37,6 +38,16 @@ def user_line() -> Line | None:
             return None
         frame = frame.f_back
     return None
+
+
+def is_ours(kind: type) -> bool:
+    """Whether a class is Chainrule's own, so that its methods are nobody's line."""
+    name = kind.__module__
+    found = _modules.get(name)
+    if found is None:
+        models = name.startswith("chainrule.models")
+        found = _modules[name] = name.startswith("chainrule.") and not models
+    return found
 
 
 def _kind(file: str) -> int:

@@ -16,6 +16,7 @@ from chainrule.errors import (
     message,
     not_found,
 )
+from chainrule.lines import is_ours, user_line
 from chainrule.nn import states
 from chainrule.nn.calls import calls, locate
 from chainrule.nn.fitting import name_inputs_that_fit
@@ -92,7 +93,7 @@ class Module:
         rec = recorder()
         if rec.trace is not None:
             rec.trace.saw_module(self)
-        scope, paths, path = rec.scope, calls.paths, calls.path
+        scope, line, paths, path = rec.scope, rec.line, calls.paths, calls.path
         if rec.depth == 0:
             if not rec.grad_enabled and not rec.undisturbed and rec._pending:
                 rec.compute()  # an evaluation loop stays flat in memory
@@ -102,12 +103,11 @@ class Module:
         if rec.depth == 0 and scope:
             rec.scope = f"{scope}/{rec.scope}" if rec.scope else scope
         inside = rec.scope
+        hooked = (self._pre_hooks or self._hooks or self._backward_hooks) and not calls.searching
+        rec.line = (line or user_line()) if is_ours(type(self)) and not hooked else None
         rec.depth += 1
         try:
-            if (self._pre_hooks or self._hooks or self._backward_hooks) and not calls.searching:
-                result = self._call_hooked(args, kwargs)
-            else:
-                result = self.forward(*args, **kwargs)
+            result = self._call_hooked(args, kwargs) if hooked else self.forward(*args, **kwargs)
             for tape in rec.taps:
                 tape.saw_call(calls.path or type(self).__name__, result)
             return result
@@ -119,7 +119,7 @@ class Module:
             raise
         finally:
             rec.depth -= 1
-            rec.scope, calls.paths, calls.path = scope, paths, path
+            rec.scope, rec.line, calls.paths, calls.path = scope, line, paths, path
 
     def _call_hooked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         for hook in tuple(self._pre_hooks.values()):

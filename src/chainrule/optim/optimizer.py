@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import CheckpointError, GradientError, UsageError, message
-from chainrule.lines import user_line
+from chainrule.lines import is_ours, user_line
 from chainrule.storage import Storage, recorder
 from chainrule.tensor import Tensor, tensor
 from chainrule.tensor.handle import LET_GO
@@ -152,7 +152,8 @@ class Optimizer:
         before = {p: dict(state) for p, state in self.state.items()}
         values = [(storage, storage.node) for storage in self._storages()]
         try:
-            with rec.undisturbed_work(), rec.setting(grad_enabled=False, scope=self._name):
+            here = {"scope": self._name, "line": user_line() if is_ours(type(self)) else None}
+            with rec.undisturbed_work(), rec.setting(grad_enabled=False, **here):
                 try:
                     self._update_all()
                 except BaseException:

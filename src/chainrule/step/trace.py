@@ -241,7 +241,7 @@ class Trace:
 
     def leaf(self, shape: Any, dtype: Any, name: str | None, foreign: bool = False) -> Recorded:
         """A leaf without a value; a foreign one has a history outside, where no signal can go."""
-        node = self.rec._node(leaf.data, (), {}, shape, dtype)
+        node = Recorded(leaf.data, (), {}, shape, dtype, self.rec)
         node.name = name
         if foreign:
             node.needs_grad, node.watchers = True, [_refuse]
@@ -250,7 +250,7 @@ class Trace:
 
     def parameter(self, handle: Any, base: Recorded) -> Recorded:
         """A leaf that requires grad, as it is read."""
-        node = self.rec._node(leaf.parameter, (), {}, base.shape, base.dtype)
+        node = Recorded(leaf.parameter, (), {}, base.shape, base.dtype, self.rec)
         node.leaf = Leaf(ref(handle), ref(handle._storage), handle._storage.version)
         node.needs_grad, node.name = True, handle._name
         if not base.inputs and base.op is leaf.data and base.value is None:

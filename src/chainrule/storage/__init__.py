@@ -16,8 +16,17 @@ garbage collector.
 """
 
 from chainrule.storage.counters import Stats, stats
-from chainrule.storage.node import COMPUTED, FAILED, PENDING, Hold, Leaf, Recorded, Storage
-from chainrule.storage.pending import Recorder, in_order, recorder
+from chainrule.storage.node import (
+    COMPUTED,
+    FAILED,
+    PENDING,
+    Hold,
+    Leaf,
+    Recorded,
+    Storage,
+    in_order,
+)
+from chainrule.storage.pending import Recorder, Row, recorder
 from chainrule.storage.program import Program
 
 __all__ = [
@@ -29,6 +38,7 @@ __all__ = [
     "Program",
     "Recorded",
     "Recorder",
+    "Row",
     "Stats",
     "Storage",
     "in_order",

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
 import numpy as np
 
+from chainrule.dtypes import DType
 from chainrule.errors import FailedError, GraphError
-from chainrule.graph import Line, Node
+from chainrule.graph import Line, Node, Shape
+from chainrule.lines import user_line
+from chainrule.ops.op import Op
 
 if TYPE_CHECKING:
     from chainrule.storage.pending import Recorder
 
-__all__ = ["COMPUTED", "FAILED", "PENDING", "Hold", "Leaf", "Recorded", "Storage"]
+__all__ = ["COMPUTED", "FAILED", "PENDING", "Hold", "Leaf", "Recorded", "Storage", "in_order"]
 
 PENDING, COMPUTED, FAILED = range(3)
 
+in_order = count()  # of all threads together: inputs come before their readers
 
-@dataclass(frozen=True)
-class Leaf:
+
+class Leaf(NamedTuple):
     """Whose gradient ends here: the handle (weakly), and its storage's state when it was read."""
 
     handle: ref
@@ -58,6 +62,7 @@ class Recorded(Node):
     )
 
     inputs: tuple[Any, ...]
+    name: str | None
     value: np.ndarray | None
     consumed: Line | None  # where the backward stood that used this node's history up
     leaf: Leaf | None
@@ -65,6 +70,25 @@ class Recorded(Node):
     failure: BaseException | None
     initial: bool  # a parameter's initial value, or on the way to one: computed when it is read
     recorder: Recorder
+
+    def __init__(  # field by field: a plain loop makes hundreds in each step
+        self,
+        op: Op,
+        inputs: tuple[Recorded, ...],
+        meta: Mapping[str, Any],
+        shape: Shape,
+        dtype: DType,
+        recorder: Recorder,
+    ) -> None:
+        self.op, self.inputs, self.meta = op, inputs, meta
+        self.shape, self.dtype = shape, dtype
+        self.name, self.scope = None, recorder.scope
+        self.line = recorder.line or user_line()
+        self.recorder, self.sequence = recorder, next(in_order)
+        self.value = self.leaf = self.consumed = self.watchers = self.failure = None
+        self.state, self.initial = PENDING, recorder.initial
+        self.holders = self.saves = self.executions = 0
+        self.needs_grad = self.saving = False
 
     def history(self) -> Iterator[tuple[int, Recorded]]:
         """The inputs that an error signal is passed on to, with their positions."""

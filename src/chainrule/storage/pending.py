@@ -5,24 +5,35 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import ref
 
 import numpy as np
 
-from chainrule.errors import ChainruleError, FailedError, located
-from chainrule.graph import Line
+from chainrule.dtypes import DType
+from chainrule.errors import ChainruleError, FailedError, GraphError, located
+from chainrule.graph import Line, Shape, meta_key
 from chainrule.lines import line_text, user_line
 from chainrule.ops.op import Op
 from chainrule.storage.counters import counters
 from chainrule.storage.node import COMPUTED, FAILED, PENDING, Leaf, Recorded, Storage
 from chainrule.storage.program import Program
 
-__all__ = ["Recorder", "recorder"]
+__all__ = ["Recorder", "Row", "recorder"]
 
 LIVING_NODES_LIMIT = 20_000  # pending nodes that are alive before work is done unasked
+MOST_TYPES = 4096  # answers of shape rules that are remembered
 PENDING_BYTES_LIMIT = 64 << 20  # bytes of leaves that pending nodes alone keep alive
+
+
+class Row(NamedTuple):
+    """An op, the places of its inputs in a list of values, and the type of its result."""
+
+    op: Op
+    sources: tuple[int, ...]
+    meta: Mapping[str, Any]
+    shape: Shape
+    dtype: DType
 
 
 class Recorder:
@@ -37,8 +48,10 @@ class Recorder:
         self.depth = 0  # of Module calls
         self.undisturbed = 0  # inside an optimizer or a backward: no work is done unasked
         self.initial = False  # what is recorded are initial values
+        self.sending_back = False  # a backward records error signals
         self.formula = False  # an op's vjp is recorded: its numbers are part of the formula
-        self.line: Line | None = None  # of a running backward: what it records stands there
+        self.on_stand_ins = False  # what is recorded has no values, and nothing is computed
+        self.line: Line | None = None  # where all that is recorded stands, if it is known
         self.taps: list[Any] = []  # the active tapes of record()
         self.watch: Any = None  # anomaly.Watch: looks at every value
         self.trace: Any = None  # trace.Trace: what is recorded is computed later, by cr.compile
@@ -53,21 +66,43 @@ class Recorder:
     def leaf(self, op: Op, value: np.ndarray, dtype: Any, leaf: Leaf | None = None) -> Recorded:
         """A node that is made with its value."""
         fixed = self.formula and not value.shape  # a compiler may look at it
-        node = self._node(op, (), {"fixed": value.item()} if fixed else {}, value.shape, dtype)
+        meta = {"fixed": value.item()} if fixed else {}
+        node = Recorded(op, (), meta, value.shape, dtype, self)
         node.value, node.state = value, COMPUTED
         node.leaf, node.needs_grad = leaf, leaf is not None
         self._new_bytes += value.nbytes if leaf is None else 0
         return node
+
+    def repeat(self, rows: Iterable[Row], values: list[Recorded]) -> list[Recorded]:
+        """Record rows that stood the shape rules before, of values that are not looked at.
+
+        Returns ``values`` with what was recorded after them.
+        """
+        if len(self._pending) >= self._limit:
+            self._relieve()
+        first = len(values)
+        for op, sources, meta, shape, dtype in rows:
+            inputs = tuple([values[place] for place in sources])
+            node = Recorded(op, inputs, meta, shape, dtype, self)
+            if self.grad_enabled and op.differentiable:
+                node.needs_grad = any(source.needs_grad for source in inputs)
+            self._pending.append(ref(node))
+            values.append(node)
+        counters.recorded += len(values) - first
+        for tape in self.taps:
+            for node in values[first:]:
+                tape.saw(node)
+        return values
 
     def record(self, op: Op, inputs: tuple[Recorded, ...], meta: Mapping[str, Any]) -> Recorded:
         """Record ``op(*inputs, **meta)``. Nothing is computed."""
         if len(self._pending) >= self._limit or self._new_bytes >= PENDING_BYTES_LIMIT:
             self._relieve()
         try:
-            shape, dtype = op.infer(*inputs, **meta)
+            shape, dtype = _type_of(op, inputs, meta) if meta else op.infer(*inputs)
         except ChainruleError as error:
             raise located(error, self.scope, line_text(self.line or user_line())) from None
-        node = self._node(op, inputs, meta, shape, dtype)
+        node = Recorded(op, inputs, meta, shape, dtype, self)
         needs_grad = False
         for source in inputs:
             if source.needs_grad:
@@ -82,18 +117,6 @@ class Recorder:
         self._pending.append(ref(node))
         for tape in self.taps:
             tape.saw(node)
-        return node
-
-    def _node(self, op, inputs, meta, shape, dtype) -> Recorded:
-        line = self.line or user_line()
-        node = Recorded(op, inputs, meta, shape, dtype, scope=self.scope, line=line)
-        node.value = node.leaf = node.consumed = node.watchers = node.failure = None
-        node.state = PENDING
-        node.holders = node.saves = node.executions = 0
-        node.needs_grad = node.saving = False
-        node.initial = self.initial
-        node.recorder = self
-        node.sequence = next(in_order)
         return node
 
     # ------------------------------------------------------------ computing
@@ -117,6 +140,8 @@ class Recorder:
         if self.trace is not None:
             self.trace.asked(asked)
             return
+        if self.on_stand_ins:
+            raise GraphError("[vjp] got a look at a value, needs types alone.")
         with self.lock:
             alive = self.pending()
             if asked is not None and asked.initial:
@@ -215,6 +240,24 @@ class Recorder:
             yield
 
 
+def _type_of(op: Op, inputs: tuple[Recorded, ...], meta: Mapping[str, Any]) -> tuple[Shape, DType]:
+    """What the op's shape rule says, asked once for each kind of inputs."""
+    types = tuple([(source.shape, source.dtype) for source in inputs])
+    key = (op, meta_key(meta), types)
+    try:
+        found = _types.get(key)
+    except TypeError:  # metadata that is not hashable
+        return op.infer(*inputs, **meta)
+    if found is None:
+        if len(_types) >= MOST_TYPES:
+            _types.clear()
+        found = _types[key] = op.infer(*inputs, **meta)
+    return found
+
+
+_types: dict[Any, tuple[Shape, DType]] = {}
+
+
 def _pending_ancestors(roots: Iterable[Recorded]) -> set[Recorded]:
     found: set[Recorded] = set(roots)
     stack = list(found)
@@ -224,9 +267,6 @@ def _pending_ancestors(roots: Iterable[Recorded]) -> set[Recorded]:
                 found.add(source)  # type: ignore[arg-type]
                 stack.append(source)  # type: ignore[arg-type]
     return found
-
-
-in_order = count()  # of all threads together: inputs come before their readers
 
 
 # One lock for all recorders: who waits for another thread may hold work that it waits for.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from math import inf
 from typing import Any
 
@@ -20,7 +22,8 @@ __all__ = ["Program"]
 class Program:
     """Pending work in recording order, with the life of every value in it.
 
-    A backend calls, for each of ``nodes``: ``arguments``, then ``finish`` or ``fail``.
+    A backend calls, for each of ``nodes``: ``arguments``, then ``finish`` or ``fail``; or once
+    ``finish_together`` with the values that are ``wanted``.
     """
 
     def __init__(self, nodes: list[Recorded], waiting: list[Recorded], kept: set[Recorded]) -> None:
@@ -30,10 +33,6 @@ class Program:
         self.failed_at = inf  # where in the order of recording the first failure is
         self._undo: list[tuple[np.ndarray, Any, np.ndarray]] = []
         self._spared: set[Recorded] = set()
-        self._readers: dict[Recorded, int] = {}
-        for node in nodes:
-            for source in node.inputs:
-                self._readers[source] = self._readers.get(source, 0) + 1
         for node in waiting:  # alive, but not computed now (a running backward): it will read these
             self._spared.update(node.inputs)
         self._save(waiting)
@@ -80,7 +79,7 @@ class Program:
         """Whether nobody else alive reads the first input: the result may take its place."""
         source = node.inputs[0]
         wanted = source.holders or source.saves or source in self._spared
-        if wanted or self._readers[source] != 1:
+        if wanted or self._waiting_readers[source] != 1:
             return False
         array = source.value
         owned = array.base is None and array.flags.writeable and array.flags.c_contiguous
@@ -100,21 +99,47 @@ class Program:
         node.executions += 1
         counters.executed += 1
         node.value, node.state = value, COMPUTED
-        inputs = node.inputs
+        readers, inputs = self._waiting_readers, node.inputs
         if not node.saving:
             node.inputs = ()
         for source in inputs:
-            self._readers[source] -= 1
+            readers[source] -= 1
             self._free(source)
         self._free(node)
 
-    def wants(self, node: Recorded) -> bool:
-        """Whether the value is wanted after the program; a number weighs nothing, and is shown."""
+    def finish_together(
+        self, wanted: Mapping[Recorded, np.ndarray], leaves: Iterable[Recorded]
+    ) -> None:
+        """Take the results of all nodes at once, and free the ``leaves`` that nobody wants."""
+        counters.executed += len(self.nodes)
+        for node in self.nodes:
+            counters.repeated += node.executions > 0
+            node.executions += 1
+            node.value, node.state = wanted.get(node), COMPUTED
+            if not node.saving:
+                node.inputs = ()
+        wants = self._wants
+        for leaf in leaves:
+            if not wants(leaf):
+                leaf.value = None
+
+    @property
+    def wanted(self) -> list[Recorded]:
+        """The nodes whose values are wanted after the program."""
+        return list(filter(self._wants, self.nodes))
+
+    def _wants(self, node: Recorded) -> bool:
+        """Whether a value outlives the program; a number weighs nothing, and is shown."""
         held = node.holders or node.saves or not node.shape
         return bool(held or node in self._spared or node in self.committed)
 
+    @cached_property
+    def _waiting_readers(self) -> Counter[Recorded]:
+        """How many nodes of the program have still to read a value."""
+        return Counter(source for node in self.nodes for source in node.inputs)
+
     def _free(self, node: Recorded) -> None:
-        if not (self.wants(node) or self._readers.get(node)):
+        if not (self._wants(node) or self._waiting_readers[node]):
             node.value = None
 
     def fail(self, node: Recorded, error: BaseException) -> None:

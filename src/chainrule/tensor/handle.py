@@ -276,10 +276,13 @@ class Handle:
                 new = rec.record(elementwise.where, (number_node(False, bool_), old, new), {})
             storage.write(new)
         else:
-            with rec.setting(grad_enabled=False):
+            grads, rec.grad_enabled = rec.grad_enabled, False
+            try:
                 new = put_back(self._path, old, value)
                 if new.needs_grad:
                     new = rec.record(history.detach, (new,), {})
+            finally:
+                rec.grad_enabled = grads
             if old.needs_grad:  # the numbers change, the history stays
                 with rec.setting(grad_enabled=True):
                     new = rec.record(history.assign, (new, old), {})

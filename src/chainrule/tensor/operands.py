@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -77,10 +77,13 @@ def axes_of(dim: Axes, rank: int, where: str) -> tuple[int, ...]:
     return tuple(axes) if rank else ()
 
 
+_broadcast = lru_cache(4096)(np.broadcast_shapes)  # NumPy makes arrays for it
+
+
 def broadcast_shapes(where: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     """NumPy's rule: broadcast_shapes("add", (3, 1), (4,)) == (3, 4)."""
     try:
-        return np.broadcast_shapes(*shapes)
+        return _broadcast(*shapes)
     except ValueError:
         got = " and ".join(str(list(shape)).replace(" ", "") for shape in shapes)
         raise ShapeError(
@@ -124,8 +127,11 @@ def number_node(value: Any, dtype: DType, where: str = "number") -> Recorded:
     """A Python number as a run-time scalar of that dtype."""
     now = value.now if isinstance(value, Tracked) else value
     try:
-        with np.errstate(over="ignore"):  # 1e40 is ∞ in float32, as everywhere
-            number = np.array(now, dtype.numpy)
+        if type(now) is float and -1e38 < now < 1e38 and dtype is float32:  # the usual number
+            number = np.array(now, np.float32)
+        else:
+            with np.errstate(over="ignore"):  # 1e40 is ∞ in float32, as everywhere
+                number = np.array(now, dtype.numpy)
     except (OverflowError, ValueError):
         raise DtypeError(_does_not_hold(now, dtype, where)) from None
     node = recorder().leaf(leaf.number, number, dtype)
@@ -180,7 +186,7 @@ def together(
             scalar = not node.shape
             standings.append((node.dtype, 0 if node.op is leaf.number else 1 if scalar else 2))
             shapes.append(node.shape)
-    dtype = promote_operands(standings[typed:])
+    dtype = promote_operands(*standings[typed:])
     if to_float and not dtype.is_floating_point:
         dtype = float32
     shape = broadcast_shapes(op.name, *shapes)

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["Operators", "choose", "in_place"]
 
 
+_SUITS = {int: 1, float: 2}  # the least category of a tensor whose dtype such a number takes
+
+
 def _binary(op: Op, *, to_float: bool = False, swapped: bool = False) -> Callable[..., Tensor]:
     def method(self: Tensor, other: Any) -> Tensor:
         a = self._node
@@ -46,8 +49,8 @@ def _binary(op: Op, *, to_float: bool = False, swapped: bool = False) -> Callabl
             b = other._node  # type: ignore[attr-defined]
             if a.shape != b.shape or a.dtype is not b.dtype or not fits(a.dtype):
                 a, b = together(op, (self, other), to_float=to_float)
-        elif type(other) in (float, int) and a.dtype.is_floating_point:
-            b = number_node(other, a.dtype)  # the usual case of the next one
+        elif _SUITS.get(type(other), 3) <= a.dtype.category and fits(a.dtype):
+            b = number_node(other, a.dtype, op.name)  # the usual case of the next one
         elif isinstance(other, (*NUMBERS, np.ndarray, list, tuple)):
             a, b = together(op, (self, other), to_float=to_float)
         else:

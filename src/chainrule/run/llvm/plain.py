@@ -17,7 +17,8 @@ import numpy as np
 
 from chainrule.compile.lower import LOWERINGS
 from chainrule.compile.work import Built, Work
-from chainrule.graph import Node
+from chainrule.errors import GraphError
+from chainrule.graph import Node, meta_key
 from chainrule.ops.op import REGISTRY, Elementwise
 from chainrule.run import reference
 from chainrule.run.llvm.backend import Machinery, build
@@ -46,15 +47,16 @@ def run(program: Any) -> None:
     if any(node.recorder.watch is not None for node in program.nodes[:1]):
         _node_by_node(program)
         return
-    leaves, known = _known(program)
-    if known is None:
+    shape = _Structure(program) if 3 <= len(program.nodes) <= MOST_NODES else None
+    known = _known(shape) if shape is not None else None
+    if known is None or shape is None:
         _node_by_node(program)
     elif known.built is None:
         begun = time.perf_counter()
         _node_by_node(program)
         known.seconds += time.perf_counter() - begun
     else:
-        _as_one(program, leaves, known.built)
+        _as_one(shape, known.built)
 
 
 # ---------------------------------------------------------------- node by node
@@ -67,7 +69,7 @@ def _node_by_node(program: Any) -> None:
 def _value(node: Node, values: list[np.ndarray]) -> np.ndarray:
     if node.op.name not in _ROUNDS or not node.dtype.is_floating_point:
         return reference.reference_value(node, values)
-    key = (node.op.name, _meta(node), *[(s.shape, s.dtype.short) for s in node.inputs])
+    key = (node.op.name, meta_key(node.meta), *[(s.shape, s.dtype.short) for s in node.inputs])
     try:
         single = _singles.get(key)
     except TypeError:  # metadata that is not hashable
@@ -91,12 +93,6 @@ def _single(node: Node) -> _Single:
     return bound or (lambda values: built.run(values, [None]))
 
 
-def _meta(node: Node) -> Any:
-    """Metadata as part of a key: 0 and -0 are two numbers, though equal."""
-    meta = node.meta
-    return (repr(meta) if 0 in meta.values() else tuple(meta.items())) if meta else ()
-
-
 # ---------------------------------------------------------------- as one
 
 
@@ -108,79 +104,76 @@ class _Program:
         self.built: Built | None = None
 
 
-def _known(program: Any) -> tuple[list[Any], _Program | None]:
-    """The leaves of a program, and what is known of its structure; built as soon as that pays."""
-    if not 3 <= len(program.nodes) <= MOST_NODES:
-        return [], None
-    leaves, key = _structure(program)
+class _Structure:
+    """A pending program, what it reads, and a key that is equal for programs of one structure."""
+
+    def __init__(self, program: Any) -> None:
+        self.program, self.wanted = program, program.wanted
+        self.leaves: list[Any] = []
+        number: dict[Any, int] = {}
+        rows: list[Any] = []
+        for node in program.nodes:
+            places = []
+            for source in node.inputs:
+                place = number.get(source)
+                if place is None:
+                    place = number[source] = len(number)
+                    self.leaves.append(source)
+                    fixed = meta_key(source.meta) if "fixed" in source.meta else ()
+                    rows.append((source.shape, source.dtype.short, fixed))
+                places.append(place)
+            number[node] = len(number)
+            rows.append((node.op.name, *places, meta_key(node.meta)))
+        self.key = (*rows, tuple([number[node] for node in self.wanted]))
+
+    def work(self) -> Work:
+        """The program as a pure graph, that holds none of its nodes."""
+        twins: dict[Any, Node] = {}
+        for leaf in self.leaves:
+            fixed = {key: value for key, value in leaf.meta.items() if key == "fixed"}
+            twins[leaf] = Node(leaf.op, (), fixed, leaf.shape, leaf.dtype)
+        for node in self.program.nodes:
+            sources = tuple(twins[source] for source in node.inputs)
+            twins[node] = Node(
+                node.op, sources, dict(node.meta), node.shape, node.dtype,
+                scope=node.scope, line=node.line,
+            )  # fmt: skip
+        return Work(
+            [twins[node] for node in self.program.nodes],
+            [twins[leaf] for leaf in self.leaves],
+            [twins[node] for node in self.wanted],
+        )
+
+
+def _known(shape: _Structure) -> _Program | None:
+    """What is known of a structure; built as soon as that pays."""
     try:
-        known = _programs.get(key)
-    except TypeError:
-        return leaves, None
+        known = _programs.get(shape.key)
+    except TypeError:  # metadata that is not hashable
+        return None
     if known is None:
-        known = _programs[key] = _Program()
+        known = _programs[shape.key] = _Program()
         while len(_programs) > MOST_PROGRAMS or sum(map(len, _programs)) > MOST_ROWS:
             _programs.popitem(last=False)
-        return leaves, known
-    _programs.move_to_end(key)
-    if known.built is None and known.seconds > PATIENCE * max(1, len(program.nodes) / 50):
-        if any(node.op.name == "put" and node.inputs[0] in leaves for node in program.nodes):
+        return known
+    _programs.move_to_end(shape.key)
+    nodes = shape.program.nodes
+    if known.built is None and known.seconds > PATIENCE * max(1, len(nodes) / 50):
+        if any(node.op.name == "put" and node.inputs[0] in shape.leaves for node in nodes):
             known.seconds = -inf  # node by node such a write needs no copy of what it writes to
         else:
-            known.built = build(_work(program, leaves))
-    return leaves, known
+            known.built = build(shape.work())
+    return known
 
 
-def _structure(program: Any) -> tuple[list[Any], Any]:
-    """The leaves that a program reads, and what is equal for programs of one structure."""
-    number: dict[Any, int] = {}
-    leaves: list[Any] = []
-    rows: list[Any] = []
-    for node in program.nodes:
-        places = []
-        for source in node.inputs:
-            place = number.get(source)
-            if place is None:
-                place = number[source] = len(number)
-                leaves.append(source)
-                fixed = _meta(source) if "fixed" in source.meta else ()
-                rows.append((source.shape, source.dtype.short, fixed))
-            places.append(place)
-        number[node] = len(number)
-        rows.append((node.op.name, tuple(places), _meta(node), program.wants(node)))
-    return leaves, tuple(rows)
-
-
-def _work(program: Any, leaves: list[Any]) -> Work:
-    """The program as a pure graph, that holds none of its nodes."""
-    twins: dict[Any, Node] = {}
-    for leaf in leaves:
-        fixed = {key: value for key, value in leaf.meta.items() if key == "fixed"}
-        twins[leaf] = Node(leaf.op, (), fixed, leaf.shape, leaf.dtype)
-    nodes = []
-    for node in program.nodes:
-        sources = tuple(twins[source] for source in node.inputs)
-        twin = Node(
-            node.op, sources, dict(node.meta), node.shape, node.dtype,
-            scope=node.scope, line=node.line,
-        )  # fmt: skip
-        twins[node] = twin
-        nodes.append(twin)
-    wanted = [twins[node] for node in program.nodes if program.wants(node)]
-    return Work(nodes, [twins[leaf] for leaf in leaves], wanted)
-
-
-def _as_one(program: Any, leaves: list[Any], built: Built) -> None:
-    wanted = [node for node in program.nodes if program.wants(node)]
-    if any(leaf.value is None for leaf in leaves):  # it has failed
-        _node_by_node(program)
-        return
+def _as_one(shape: _Structure, built: Built) -> None:
+    program, leaves = shape.program, shape.leaves
+    inputs = [leaf.value for leaf in leaves]
     try:
-        values = built.run([leaf.value for leaf in leaves], [None] * len(wanted))
+        if any(value is None for value in inputs):  # it has failed
+            raise GraphError("a value is missing")
+        values = built.run(inputs, [None] * len(shape.wanted))
     except Exception:  # a label out of range: everything that does not depend on it is computed
         _node_by_node(program)
-        return
-    found = dict(zip(wanted, values, strict=True))
-    del values
-    for node in program.nodes:
-        program.finish(node, found.pop(node, None))
+    else:
+        program.finish_together(dict(zip(shape.wanted, values, strict=True)), leaves)
