@@ -23,10 +23,11 @@ from chainrule.graph import Node, type_text
 from chainrule.lines import user_line
 from chainrule.run import backend
 from chainrule.step.effects import Effects, stand_in
-from chainrule.step.guards import StaleError, Variables
-from chainrule.step.nest import Form, put_together, take_apart
+from chainrule.step.guards import StaleError
+from chainrule.step.nest import Form, objects, put_together, take_apart
 from chainrule.step.trace import LookError, Trace, UntraceableError
 from chainrule.step.traced import MISSED, Traced
+from chainrule.step.variables import Variables, drawn
 from chainrule.storage import Hold, Recorded, Recorder, recorder
 from chainrule.storage.counters import counters
 from chainrule.tensor import Tensor
@@ -52,7 +53,9 @@ def compile(function: Any = None, *, keep_grads: bool = False) -> Any:
     changed; the rate of an optimizer may change at each step.
 
     Values can't be looked at inside.  Gradients are not kept, unless they are read before they are
-    cleared, or ``keep_grads``.  A module is returned as it is.
+    cleared, or ``keep_grads``.  A module is returned as it is.  Other work of Python, such as
+    ``print``, is done when the function is traced; what it reads from clocks, iterators and files
+    stays as it was then.
 
     >>> import chainrule as cr
     >>> w = cr.tensor([1.0, 2.0], requires_grad=True)
@@ -152,7 +155,7 @@ class Compiled:
     ) -> Traced | None:
         if known is None or known.volatile:
             self._notice(known)
-        variables = Variables(self.function)
+        variables, before = Variables(self.function, objects(form)), drawn()
         trace = Trace()
         owner = getattr(self.function, "__self__", None)
         try:
@@ -163,8 +166,9 @@ class Compiled:
                 args, kwargs = put_together(form, arguments)
                 result = self.function(*args, **kwargs)
                 effects = Effects(trace, result, arguments, self._keep)
-                for module in trace.modules.values():
-                    variables.add(type(module).forward)
+                variables.add(*trace.modules.values())
+                if drawn() != before:
+                    trace.volatile = "the module random, or NumPy's, draws numbers"
             try:
                 made = Traced(trace, effects, arguments, variables)
             finally:

@@ -1,123 +1,26 @@
-"""What must be as it was for a trace to hold: the names that a function reads, modules, optimizers.
+"""What must be as it was for a trace to hold, beside variables: modules, handles, optimizers.
 
-Two kinds of guard.  What anybody may change without a sound (a variable of a closure, the options
-of an optimizer) is looked at in every call.  All else is looked at when ``tracing.changes`` has
-counted a change since.
+Two kinds of guard.  What anybody may change without a sound (a variable, see ``variables.py``; the
+options of an optimizer) is looked at in every call.  All else is looked at when ``tracing.changes``
+has counted a change since.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from operator import itemgetter
-from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 from weakref import ref
 
 from chainrule.step.trace import Group, Trace
+from chainrule.step.variables import same
 from chainrule.tensor import Tensor
 from chainrule.tracing import changes
 
-__all__ = ["Guards", "Options", "StaleError", "Variables"]
-
-SIMPLE = (bool, int, float, str, type(None))
+__all__ = ["Guards", "Options", "StaleError"]
 
 
 class StaleError(Exception):
     """A trace does not hold any more: why."""
-
-
-def same(a: Any, b: Any) -> bool:
-    """The same object, or equal simple values."""
-    return a is b or (type(a) is type(b) and isinstance(a, SIMPLE) and a == b)
-
-
-class Variables:
-    """The variables that functions find outside: in their closures, and the globals they name.
-
-    Functions that are found there, and the ``forward`` of modules, are looked through as well.
-    """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._cells: list[tuple[Any, Any, str]] = []
-        self._globals: list[tuple[dict[str, Any], Any, str]] = []
-        self._known: set[Any] = set()
-        self.add(function)
-
-    def add(self, function: Any) -> None:
-        """What this function, and those that it finds, read outside."""
-        waiting = [function]
-        while waiting:
-            plain = _plain(waiting.pop())
-            if not isinstance(plain, FunctionType) or plain in self._known or _is_ours(plain):
-                continue
-            self._known.add(plain)
-            for name, cell in zip(plain.__code__.co_freevars, plain.__closure__ or (), strict=True):
-                self._cells.append((cell, _content(cell), name))
-                waiting.append(_content(cell))
-            world = plain.__globals__
-            for name in sorted(_names(plain.__code__)):
-                value = world.get(name, type)
-                if not isinstance(value, (ModuleType, type)):
-                    self._globals.append((world, value, name))
-                    waiting.append(value)
-
-    def are_same(self) -> bool:
-        """Whether every variable is the very object that it was: in most calls."""
-        try:
-            for cell, was, _ in self._cells:
-                if cell.cell_contents is not was:
-                    return False
-            for world, was, name in self._globals:
-                if world[name] is not was:
-                    return False
-        except (ValueError, KeyError):  # not set any more
-            return False
-        return True
-
-    def difference(self) -> str:
-        """The first variable that is not what it was, or nothing."""
-        for cell, was, name in self._cells:
-            if (now := _content(cell)) is not was and not same(was, now):
-                return name
-        for world, was, name in self._globals:
-            if (now := world.get(name)) is not was and not same(was, now):
-                return name
-        return ""
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not set yet
-        return None
-
-
-def _plain(function: Any) -> Any:
-    """The function in a partial, a method, a decorated or compiled function."""
-    while True:
-        if isinstance(function, partial):
-            function = function.func
-        elif isinstance(function, MethodType):
-            function = function.__func__
-        elif "__wrapped__" in getattr(function, "__dict__", ()):
-            function = function.__wrapped__
-        else:
-            return function
-
-
-def _is_ours(function: FunctionType) -> bool:
-    """A function of Chainrule itself depends on no variable that changes."""
-    return (function.__module__ or "").startswith("chainrule.")  # None: made by exec
-
-
-def _names(code: CodeType) -> set[str]:
-    """Of globals and attributes, also in functions inside."""
-    found = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            found |= _names(constant)
-    return found
 
 
 class Options:

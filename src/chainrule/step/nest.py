@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Form", "builder", "put_together", "take_apart"]
+__all__ = ["Form", "builder", "objects", "put_together", "take_apart"]
 
 Form = tuple[Any, ...]  # hashable: equal forms have equal values in them
 
@@ -88,6 +88,13 @@ def _comparable(value: Any) -> Hashable:
     if isinstance(value, float):
         return Exactly(value)
     return Array(value) if isinstance(value, np.ndarray) else Same(value)
+
+
+def objects(form: Form) -> list[Any]:
+    """The values of a form that are compared by identity alone."""
+    if form[0] in ("row", "dict"):
+        return [value for part in form[-1] for value in objects(part)]
+    return [form[2].value] if isinstance(form[-1], Same) else []
 
 
 def put_together(form: Form, tensors: Sequence[Any]) -> Any:

@@ -13,10 +13,11 @@ from chainrule.ops import leaf
 from chainrule.step.bound import Bound
 from chainrule.step.effects import Argument, Effects
 from chainrule.step.extract import Extract
-from chainrule.step.guards import Guards, Options, StaleError, Variables
+from chainrule.step.guards import Guards, Options, StaleError
 from chainrule.step.later import later
 from chainrule.step.nest import builder
 from chainrule.step.trace import Trace
+from chainrule.step.variables import Variables
 from chainrule.storage import COMPUTED, Recorded, Storage, in_order, recorder
 from chainrule.tensor import Tensor
 from chainrule.tensor.handle import LET_GO
