@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -261,6 +262,95 @@ def test_the_end_of_a_process_that_trains(end, tmp_path):
             [sys.executable, "-c", TRAIN + program], cwd=tmp_path, capture_output=True, timeout=60
         )
         assert done.returncode == code, done.stderr.decode()
+
+
+# A warm process forks; each child ends by itself, and says when its last step was over.
+CHILDREN = """
+import atexit, functools, gc, json
+_, _, compiled = begin()
+plain = compiled.function
+go(5, plain)
+bad = cr.tensor(np.full(64, 3))
+gc.collect()
+gc.freeze()  # a child copies less
+def seconds_to_end(child, pipe):
+    late = time.monotonic() + 5
+    while not (done := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > late:
+            os.kill(child, 9)
+        time.sleep(0.002)
+    ended = time.monotonic()
+    said = os.read(pipe, 99)
+    os.close(pipe)
+    return os.waitstatus_to_exitcode(done[1]), ended - float(said or -99)
+def told():
+    os.write(says, str(time.monotonic()).encode())
+found = []
+for way, end in json.loads(sys.argv[1]):
+    step(x, y)
+    hears, says = os.pipe()
+    child = os.fork()
+    if not child:
+        break
+    os.close(says)
+    found.append(seconds_to_end(child, hears))
+else:
+    print(json.dumps(found))
+    sys.exit()
+if way == "plain":
+    step, go = plain, functools.partial(go, step=plain)
+go(2)
+exec(end)
+"""
+
+WAIT = "sys.exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))"
+ENDS_OF_CHILDREN = {
+    "right after a step": ("told()", 0),
+    "when the workers sleep": ("time.sleep(0.01); told()", 0),
+    "with work that nobody has asked for": ("rest = step(x, y) * 2 + x; told()", 0),
+    "in an exception": ("told(); raise ValueError", 1),
+    "in an exception of a step": ("told(); step(x, bad).item()", 1),
+    "by sys.exit": ("told(); sys.exit(1)", 1),
+    "beside a thread that trains": (
+        "threading.Thread(target=go, args=(10**9,), daemon=True).start()\ntime.sleep(0.02); told()",
+        0,
+    ),
+    "beside a thread that ends": ("threading.Thread(target=go, args=(9,)).start(); told()", 0),
+    "with a step at exit": ("atexit.register(go, 3); told()", 0),
+    "with another number of threads": ("workers.set_num_threads(2); go(2); told()", 0),
+    "in a child of the child": (
+        f"grandchild = os.fork()\ngo(2)\nif grandchild: {WAIT}\ntold()",
+        0,
+    ),
+    "in a child of the child that fails": (
+        f"grandchild = os.fork()\ngo(2)\nif grandchild: {WAIT}\ntold(); raise ValueError",
+        1,
+    ),
+}
+WAYS_TO_TRAIN = ("compiled", "plain")
+TIMES = 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked")
+def test_a_hundred_ends_take_less_than_a_second():
+    cases = [
+        (way, end, *ENDS_OF_CHILDREN[end])
+        for _ in range(TIMES)
+        for end in ENDS_OF_CHILDREN
+        for way in WAYS_TO_TRAIN
+    ]
+    given = json.dumps([(way, program) for way, _, program, _ in cases])
+    command = [sys.executable, "-c", TRAIN + CHILDREN, given]
+    done = subprocess.run(command, capture_output=True, timeout=240)
+    assert done.returncode == 0, done.stderr.decode()
+    found = json.loads(done.stdout)
+    wrong = [
+        (way, end, code, seconds)
+        for (way, end, _, right), (code, seconds) in zip(cases, found, strict=True)
+        if code != right or not seconds < 1
+    ]
+    assert not wrong, done.stderr.decode()
+    assert len(found) + ROUNDS * len(ENDS) >= 100
 
 
 INTERRUPTED = """
