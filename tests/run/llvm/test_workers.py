@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import chainrule as cr
 from chainrule.errors import UsageError
 from chainrule.run.llvm import driver, workers
 from chainrule.run.llvm.engine import engine
@@ -501,6 +502,62 @@ def test_the_end_of_a_process(end):
 
 
 # ---------------------------------------------------------------- how many
+
+# Writes down who computes a chunk, once as many threads have one as `meeting` says (or a second is
+# over), and does what the kernel does whose place it has taken.
+SPY = """
+declare i32 @sched_yield()
+declare i64 @pthread_self()
+define void @spy(ptr %table, ptr %slots, i64 %chunk) {{
+entry:
+  %meeting = inttoptr i64 {meeting} to ptr
+  %needed = load i64, ptr %meeting
+  %here = getelementptr i64, ptr %meeting, i64 1
+  %before = atomicrmw add ptr %here, i64 1 seq_cst
+  %me = call i64 @pthread_self()
+  %place = getelementptr [2 x i64], ptr %meeting, i64 1
+  %own = getelementptr i64, ptr %place, i64 %chunk
+  store i64 %me, ptr %own
+  br label %wait
+wait:
+  %n = phi i64 [ 0, %entry ], [ %n.next, %again ]
+  %now = load atomic i64, ptr %here seq_cst, align 8
+  %met = icmp sge i64 %now, %needed
+  %late = icmp sgt i64 %n, 1000000
+  %go = or i1 %met, %late
+  br i1 %go, label %end, label %again
+again:
+  %ignored = call i32 @sched_yield()
+  %n.next = add i64 %n, 1
+  br label %wait
+end:
+  %kernel = inttoptr i64 {kernel} to ptr
+  call void %kernel(ptr %table, ptr %slots, i64 %chunk)
+  ret void
+}}
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no POSIX threads, no workers")
+def test_a_bound_step_runs_on_as_many_threads_as_are_chosen_now():
+    workers.set_num_threads(1)
+    step = cr.compile(lambda x: (x * 3 + 1).tanh())
+    x = cr.arange(300_000, dtype=cr.float32) / 1e5
+    expected = [step(x).numpy().tobytes() for _ in range(3)][-1]
+    bound = step._newest._bound
+    call, (tape,) = bound.call, step._newest.built.segments
+    ((kernel, chunks),) = tape.rows[:, :2].tolist()
+    assert call is not None and chunks > 4
+    meeting = np.zeros(2 + chunks, np.int64)
+    text = SPY.format(meeting=meeting.ctypes.data, kernel=kernel)
+    tape.rows[0, 0] = engine().function(text, "spy")
+    for threads in (1, 2, 4, 1, 3):
+        workers.set_num_threads(threads)
+        meeting[:2] = threads, 0
+        found = step(x).numpy()
+        assert len(set(meeting[2:].tolist())) == threads
+        assert found.tobytes() == expected
+        assert step._newest._bound is bound and bound.call is call
 
 
 def test_how_many_threads_there_are(monkeypatch):

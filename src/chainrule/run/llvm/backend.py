@@ -311,8 +311,8 @@ class Tape:
 
     def prepared(self, table: int) -> Callable[[], int]:
         """The call that runs it with a table; the error word."""
-        threads = workers.get_num_threads() if self.tickets > len(self.rows) else 1
-        short = self.tickets == len(self.rows)
+        short = self.tickets == len(self.rows)  # each kernel is one chunk: nothing to share
+        threads = 1 if short else workers.MOST  # as many as there are when it runs
         tape = self.rows.ctypes.data
         return workers.prepared(tape, len(self.rows), table, self.tickets, threads, short=short)
 

@@ -81,7 +81,7 @@ def _alone(tape: Tape, row: int, table: np.ndarray) -> float:
         rows = np.repeat(tape.rows[row : row + 1], repeats, axis=0)
         chunks = int(rows[0, 1])
         rows[:, 3] = np.arange(repeats) * chunks
-        threads = workers.get_num_threads() if chunks > 1 else 1
+        threads = workers.MOST if chunks > 1 else 1
         call = workers.prepared(
             rows.ctypes.data, repeats, table.ctypes.data, repeats * chunks, threads
         )

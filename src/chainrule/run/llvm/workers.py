@@ -26,7 +26,14 @@ from chainrule.run.llvm.engine import engine
 from chainrule.run.llvm.memory import counter
 from chainrule.run.llvm.target import cores
 
-__all__ = ["denormals_flushed", "get_num_threads", "prepared", "run", "set_num_threads"]
+__all__ = [
+    "MOST",
+    "denormals_flushed",
+    "get_num_threads",
+    "prepared",
+    "run",
+    "set_num_threads",
+]
 
 MOST = 64
 _PATIENCE = 0.5  # seconds that the end of the process waits for workers
@@ -99,7 +106,7 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Compute with n threads, 1 to 64. Results do not depend on it.
+    """Compute with n threads, 1 to 64, from the next run on. Results do not depend on it.
 
     Raises UsageError for another number.
     """
@@ -112,21 +119,21 @@ def set_num_threads(n: int) -> None:
         _threads = n
 
 
-def run(tape: int, kernels: int, table: int, tickets: int, threads: int) -> int:
+def run(tape: int, kernels: int, table: int, tickets: int, threads: int = MOST) -> int:
     """Run a tape; its error word, 0 if all is well.
 
     tape, table: addresses; tickets: the chunks of all kernels; threads: 1 for work too small to be
-    shared, else workers help, and at most threads - 1 are woken.  Other Python threads go on; if
-    one of them runs a tape with the workers, this one runs its own alone.
+    shared, else all workers that there are now help, and at most threads - 1 are woken.  Other
+    Python threads go on; if one of them runs a tape with the workers, this one runs its own alone.
     """
-    pool = None if threads == 1 else _pool or _start()
+    pool = None if threads == 1 or _threads == 1 else _pool or _start()
     if pool is None:
         return _alone(False)(tape, kernels, table)
     return pool.run(pool.control, tape, kernels, table, tickets, threads)
 
 
 def prepared(
-    tape: int, kernels: int, table: int, tickets: int, threads: int, *, short: bool = False
+    tape: int, kernels: int, table: int, tickets: int, threads: int = MOST, *, short: bool = False
 ) -> Callable[[], int]:
     """``run`` with its arguments made ready: the cheapest call.
 
