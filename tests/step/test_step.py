@@ -319,6 +319,69 @@ def test_parameters_that_make_two_steps_in_one_call():
     assert run(False) == run(True)
 
 
+@pytest.mark.parametrize("other", [False, True], ids=["plain", "compiled"])
+def test_parameters_that_another_function_trains_too(other):
+    def run(compiled):
+        cr.manual_seed(2)
+        net = nn.Sequential(nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 4))
+        optimizer = optim.Adam(net.parameters(), lr=0.01)
+        step = step_of(net, optimizer)
+
+        def bias(x, y):
+            optimizer.zero_grad()
+            (net[0].bias ** 2).sum().backward()
+            optimizer.step()
+
+        (batch,) = batches(8)
+        steps = [cr.compile(step), cr.compile(bias) if other else bias]
+        for k in range(12):
+            (steps if compiled else (step, bias))[k % 5 == 4](*batch)
+        return bits(net, optimizer)
+
+    assert run(False) == run(True)
+
+
+def test_a_state_that_somebody_empties_or_fills():
+    def run(compiled):
+        cr.manual_seed(2)
+        net = nn.Linear(8, 4)
+        optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+        step = step_of(net, optimizer)
+        step = cr.compile(step) if compiled else step
+        (batch,) = batches(8)
+        for k in range(12):
+            step(*batch)
+            if k == 3:
+                optimizer.state.clear()
+            if k == 7:
+                optimizer.state[net.weight]["momentum_buffer"] = cr.ones(4, 8)
+        return bits(net, optimizer)
+
+    assert run(False) == run(True)
+
+
+def test_a_schedule_inside():
+    def run(compiled):
+        cr.manual_seed(2)
+        net = nn.Linear(8, 4)
+        optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+        schedule = optim.lr_scheduler.StepLR(optimizer, 3, 0.5)
+        step = step_of(net, optimizer)
+
+        def both(x, y):
+            step(x, y)
+            schedule.step()
+            optimizer.param_groups[0]["momentum"] *= 0.99
+
+        (batch,) = batches(8)
+        both = cr.compile(both) if compiled else both
+        for _ in range(8):
+            both(*batch)
+        return bits(net, optimizer), optimizer.param_groups[0]["lr"], schedule.last_epoch
+
+    assert run(False) == run(True)
+
+
 def test_a_bad_option_is_refused_as_in_a_plain_step():
     net = nn.Linear(8, 4)
     optimizer = optim.SGD(net.parameters(), lr=0.1)
@@ -431,6 +494,41 @@ def test_an_argument_that_is_written():
     table = cr.zeros(2, 2)
     f(table[1])
     assert table.tolist() == [[0, 0], [1, 1]]
+
+
+def test_an_argument_that_is_written_and_seen_elsewhere():
+    def run(wrap):
+        @wrap
+        def first(a, b):
+            a.add_(1.0)
+            return (a * b).sum()
+
+        y, z, w = cr.ones(4), cr.ones(2), cr.ones(2, requires_grad=True)
+        seen = y.view(2, 2)
+
+        @wrap
+        def captured(a):
+            a.mul_(2.0)
+            return seen.sum()
+
+        @wrap
+        def both(a):
+            z.add_(1.0)
+            return a + z
+
+        @wrap
+        def signals(a, b):
+            (a * b * w).sum().backward()
+
+        x, far = cr.ones(2, 3), cr.zeros(3)
+        found = [first(x[0], far), first(x, x), first(x, x), first(x[0], x), first(x, x[1]), x]
+        found += [captured(y), captured(y), both(z), both(z), both(cr.ones(2)), both(z)]
+        found += [both(z[:1])]
+        leaf = cr.ones(2, requires_grad=True)
+        signals(leaf, leaf), signals(leaf, leaf), signals(leaf, w), signals(w, leaf)
+        return [v.tolist() for v in (*found, leaf.grad, w.grad)]
+
+    assert run(lambda f: f) == run(cr.compile)
 
 
 def test_states_that_change_places():

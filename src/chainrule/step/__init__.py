@@ -27,7 +27,7 @@ from chainrule.step.guards import StaleError
 from chainrule.step.nest import Form, objects, put_together, take_apart
 from chainrule.step.trace import LookError, Trace, UntraceableError
 from chainrule.step.traced import MISSED, Traced
-from chainrule.step.variables import Variables, drawn
+from chainrule.step.variables import Variables
 from chainrule.storage import Hold, Recorded, Recorder, recorder
 from chainrule.storage.counters import counters
 from chainrule.tensor import Tensor
@@ -128,8 +128,10 @@ class Compiled:
             traced = self._trace(signature, form, tensors, traced)
             if traced is None:
                 return self.function(*args, **kwargs)
-        simple = not (traced.volatile or kwargs or self._checks) and len(tensors) == len(args)
-        self._latest = traced if simple else None
+        special = traced.volatile or traced.writes_arguments or kwargs or self._checks
+        self._latest = traced if not special and len(tensors) == len(args) else None
+        if tensors and traced.overlap(tensors):
+            return self.function(*args, **kwargs)
         return traced.run(tensors, traced.contiguous(tensors))
 
     # ------------------------------------------------------------ the traces
@@ -155,7 +157,8 @@ class Compiled:
     ) -> Traced | None:
         if known is None or known.volatile:
             self._notice(known)
-        variables, before = Variables(self.function, objects(form)), drawn()
+        variables = Variables(self.function, objects(form))
+        before = variables.standing()
         trace = Trace()
         owner = getattr(self.function, "__self__", None)
         try:
@@ -167,8 +170,8 @@ class Compiled:
                 result = self.function(*args, **kwargs)
                 effects = Effects(trace, result, arguments, self._keep)
                 variables.add(*trace.modules.values())
-                if drawn() != before:
-                    trace.volatile = "the module random, or NumPy's, draws numbers"
+                if variables.standing() != before:
+                    trace.volatile = "random numbers are drawn, or a rate is set, by Python alone"
             try:
                 made = Traced(trace, effects, arguments, variables)
             finally:

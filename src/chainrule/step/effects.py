@@ -57,12 +57,6 @@ class Effects:
         self.counts: list[tuple[Any, Any, str, Any]] = []  # and a number, plain or tracked
         for optimizer, before in trace.optimizers.values():
             self._read_state(optimizer, before)
-        ends: dict[Any, set[Any]] = {}  # of the counts that several parameters share
-        for optimizer, p, name, source in trace.counted:
-            end = optimizer.state.get(p, {}).get(name)
-            ends.setdefault(source.key, set()).add(getattr(end, "key", end))
-        if any(len(found) > 1 for found in ends.values()):
-            trace.volatile = "some parameters make more steps than others"
         self.attributes: list[tuple[Any, int]] = []
         for was in trace.attributes.values():
             self._read_attribute(was)

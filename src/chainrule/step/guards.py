@@ -7,7 +7,7 @@ has counted a change since.
 
 from __future__ import annotations
 
-from operator import itemgetter
+from operator import is_, itemgetter
 from typing import Any
 from weakref import ref
 
@@ -81,6 +81,17 @@ class Guards:
         self._optimizers = [
             (optimizer, _makeup(optimizer)) for optimizer, _ in trace.optimizers.values()
         ]
+        self._states = [
+            (optimizer.state, len(optimizer.state)) for optimizer, _ in self._optimizers
+        ]
+        self._held = [
+            (held, name)
+            for state, _ in self._states
+            for held in state.values()
+            for name, value in held.items()
+            if isinstance(value, Tensor)
+        ]
+        self._tensors = self._state_tensors()
         self._carried = carried
         self._grads = [
             (slot.handle, slot.before) for slot in trace.grads.values() if slot.read_first
@@ -91,7 +102,22 @@ class Guards:
         for handle, before in self._grads:
             if handle._kept_grad is not before:
                 return False
-        return self._seen == changes.count
+        if self._seen != changes.count:
+            return False
+        for state, many in self._states:
+            if len(state) != many:
+                return False
+        return not self._held or not self._exchanged()
+
+    def _exchanged(self) -> bool:
+        """Whether somebody took out, or put another tensor into, an optimizer's state."""
+        for state, many in self._states:
+            if len(state) != many:
+                return True
+        return not all(map(is_, self._state_tensors(), self._tensors))
+
+    def _state_tensors(self) -> list[Any]:
+        return [held.get(name) for held, name in self._held]
 
     def check(self, storages: list[Any]) -> None:
         """Raise StaleError, saying what has changed."""
@@ -101,6 +127,8 @@ class Guards:
         if self._seen != changes.count:
             self._look(storages)
             self._seen = changes.count
+        if self._exchanged():
+            raise StaleError("the state of an optimizer")
 
     def _look(self, storages: list[Any]) -> None:
         for pair, before in zip(self._modules, self._attributes, strict=True):
@@ -140,18 +168,12 @@ def _attributes(module: Any, but: set[str]) -> list[Any]:
 
 
 def _makeup(optimizer: Any) -> list[Any]:
-    """Its parameters, and for each the names and storages of its state; which numbers are equal."""
+    """Its parameters, and for each the names and storages of its state; numbers are not in it."""
     found: list[Any] = []
-    first: dict[Any, int] = {}  # the parameter that a number was met at first
     for group in optimizer.param_groups:
         found += (group, *group["params"])
-    for k, (p, held) in enumerate(optimizer.state.items()):
+    for p, held in optimizer.state.items():
         found += (p, held)
         for name, value in held.items():
-            if isinstance(value, Tensor):
-                found += (name, value._storage)
-                continue
-            found += (name, type(value))
-            if type(value) in (int, float):
-                found.append(first.setdefault((name, value), k))
+            found += (name, value._storage if isinstance(value, Tensor) else type(value))
     return found

@@ -108,8 +108,7 @@ class Trace:
         self.optimizers: dict[int, tuple[Any, dict[Any, Any]]] = {}  # with their state before
         self.states: dict[int, dict[Any, Any]] = {}  # and after
         self.groups: dict[tuple[int, int], Group] = {}
-        self.counts: dict[tuple[int, str, Any, bool], tuple[dict[str, Any], Tracked]] = {}
-        self.counted: list[tuple[Any, Any, str, Tracked]] = []  # optimizer, parameter, name, count
+        self.counts: dict[tuple[int, str, Any, bool], tuple[list[Any], Tracked]] = {}
         self.tracked: dict[Recorded, Tracked] = {}
         self.draws: dict[Recorded, tuple[Stream, int, int]] = {}  # which of its numbers, draw
         self.reserved: list[tuple[Stream, int]] = []
@@ -301,19 +300,22 @@ class Trace:
         state = {}
         for p, held in optimizer.state.items():
             moves = p._grad is not None  # the count of a frozen one stays behind
-            state[p] = held.copy()
-            for name, value in held.items():
-                if type(value) in (int, float):
-                    key = id(optimizer), name, value, moves
-                    state[p][name] = self._count(key, held)
-                    self.counted.append((optimizer, p, name, state[p][name]))
+            state[p] = {
+                name: self._count((id(optimizer), name, value, moves), held)
+                for name, value in held.items()
+            }
         optimizer.__dict__["state"] = state
 
-    def _count(self, key: tuple[int, str, Any, bool], held: dict[str, Any]) -> Tracked:
-        """A number of a state, tracked: one for all that are equal and should move together."""
+    def _count(self, key: tuple[int, str, Any, bool], held: dict[str, Any]) -> Any:
+        """A number of a state, tracked: one for all that are equal and move together."""
+        value = key[2]
+        if type(value) not in (int, float):
+            return value
         if key not in self.counts:
-            self.counts[key] = held, self.numbers.source(key[2])
-        return self.counts[key][1]
+            self.counts[key] = [], self.numbers.source(value)
+        states, tracked = self.counts[key]
+        states.append(held)
+        return tracked
 
     def group(self, optimizer: Any, number: int) -> dict[str, Any]:
         """The options of a group, its numbers tracked."""

@@ -105,6 +105,7 @@ class Traced:
         self._written = [j - self._count for j in self.work.updates.values()]  # numbers of storages
         self._bound: Bound | None = None
         place = {storage: k for k, storage in enumerate(self.storages)}
+        self._apart = self._not_arguments()
         self._caches = [  # what handles have seen of written storages
             (ref(kept.handle), place[kept.storage])
             for kept in trace.kept.values()
@@ -137,8 +138,8 @@ class Traced:
         self._numbers = trace.numbers
         self._options = [Options(group) for group in trace.groups.values()]
         self._counts = [
-            (held, name, tracked.key[1])  # type: ignore[index]
-            for (_, name, *_), (held, tracked) in trace.counts.items()
+            (held, others, name, tracked.key[1])  # type: ignore[index]
+            for (_, name, *_), ([held, *others], tracked) in trace.counts.items()
         ]
         self._tracked = [
             (array, trace.tracked[node].value) for node, array in arrays if node in trace.tracked
@@ -168,6 +169,7 @@ class Traced:
             for was, k in effects.attributes
         ]
         self._arguments = effects.written
+        self.writes_arguments = bool(effects.written)
         self._rare = bool(
             self._grads or self._rebound or self._begun or self._attributes or self._arguments
         )
@@ -181,7 +183,21 @@ class Traced:
         self._bound = Bound(
             self._count, self.storages, self._constants, self._written, len(self.work.outputs)
         )
+        self._apart = self._not_arguments()
         return self._bound
+
+    def _not_arguments(self) -> set[Storage]:
+        """Storages of outside that are written, or that a write to an argument would change."""
+        if self._arguments or self._any_grad:
+            return set(self.storages)
+        return {self.storages[j] for j in self._written}
+
+    def overlap(self, arguments: Sequence[Any]) -> bool:
+        """Whether a write would change two things that the trace took for different ones."""
+        own = {x._storage for x in arguments}
+        if (self._arguments or self._any_grad) and len(own) < len(arguments):
+            return True
+        return not self._not_arguments().isdisjoint(own)
 
     # ------------------------------------------------------------ a call
 
@@ -229,6 +245,8 @@ class Traced:
             node = x._storage.node
             if node.shape != shape or node.dtype is not dtype or node.needs_grad:
                 return None
+            if x._storage in self._apart:
+                return None
             value = node.value if node.state == COMPUTED else node.result()
             assert value is not None
             arrays.append(value if value.flags.c_contiguous else np.ascontiguousarray(value))
@@ -253,7 +271,7 @@ class Traced:
         try:
             changed = [options.refresh(self._sources) for options in self._options]
             if (any(changed) or self._counts) and not self._count_anew():
-                raise StaleError("a number that the function branches on")
+                raise StaleError("a count of steps, or a number that the function branches on,")
         except BaseException:
             for options in self._options:
                 options.forget()
@@ -262,8 +280,11 @@ class Traced:
     def _count_anew(self) -> bool:
         """Set the numbers that depend on an optimizer; False if a guard on them has failed."""
         sources = self._sources
-        for held, name, place in self._counts:
-            sources[place] = held[name]
+        for held, others, name, place in self._counts:
+            value = sources[place] = held[name]
+            for other in others:
+                if other[name] != value:  # another function made steps with some of them
+                    return False
         if not self._numbers.hold():
             return False
         with np.errstate(over="ignore"):  # 1e40 is ∞ in float32, as everywhere

@@ -29,7 +29,7 @@ import numpy as np
 
 from chainrule.tensor import Tensor
 
-__all__ = ["Variables", "drawn", "same"]
+__all__ = ["Variables", "same"]
 
 SIMPLE = (bool, int, float, str, bytes, type(None))
 MOST, MOST_BYTES = 10_000, 1 << 16  # values of a list, a dict or a set; an array
@@ -57,6 +57,7 @@ class Variables:
         self._names = {*CALLED}  # of globals and attributes, in all functions
         self._holders: dict[int, tuple[Any, set[str]]] = {}  # and which names were sought in them
         self._known: dict[int, Any] = {}
+        self._carriers: list[Any] = []
         self.add(function, *objects)
 
     def add(self, *values: Any) -> None:
@@ -112,6 +113,22 @@ class Variables:
                 return f"{name}, or what is in it"
         return ""
 
+    def standing(self) -> list[Any]:
+        """What a function may change that its trace does not repeat, and no other guard sees.
+
+        The options of optimizers, schedules, the random numbers of Python's and NumPy's modules.
+        """
+        found: list[Any] = []
+        for carrier in self._carriers:
+            found += [
+                {name: option for name, option in group.items() if name != "params"}
+                for group in getattr(carrier, "param_groups", ())
+            ]
+            if hasattr(carrier, "get_last_lr"):
+                found.append(carrier.state_dict())
+        python, numpy = sys.modules.get("random"), sys.modules.get("numpy.random")
+        return [*found, python and python.getstate(), numpy and dumps(numpy.get_state())]
+
     # ------------------------------------------------------------ what is found
 
     def _visit(self, value: Any, name: str) -> None:
@@ -133,9 +150,13 @@ class Variables:
                 self._holders[id(module)] = module, set()
                 for hook in (*module._pre_hooks.values(), *module._hooks.values()):
                     self._visit(hook, "a hook")
-        elif not _is_foreign(value):
-            of_optimizer = {"state", "param_groups"} if hasattr(value, "param_groups") else set()
-            self._holders[id(value)] = value, of_optimizer  # which is guarded
+        else:
+            of_optimizer = hasattr(value, "param_groups")
+            if of_optimizer or hasattr(value, "get_last_lr"):
+                self._carriers.append(value)
+            if not _is_foreign(value):
+                guarded = {"state", "param_groups"} if of_optimizer else set()
+                self._holders[id(value)] = value, guarded
 
     def _unwrapped(self, value: Any, name: str) -> Any:
         """The function in a partial, a method, a decorated or compiled function."""
@@ -258,9 +279,3 @@ def _names(code: CodeType) -> set[str]:
         if isinstance(constant, CodeType):
             found |= _names(constant)
     return found
-
-
-def drawn() -> tuple[Any, ...]:
-    """Where the random numbers of Python's and NumPy's modules stand, as far as they are loaded."""
-    python, numpy = sys.modules.get("random"), sys.modules.get("numpy.random")
-    return python and python.getstate(), numpy and dumps(numpy.get_state())
