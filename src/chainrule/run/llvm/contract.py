@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from math import prod
 
 from chainrule.compile.machine import Machine
-from chainrule.compile.plan import LANES, Bound, Contract, Kernel, Ref
+from chainrule.compile.plan import LANES, Bound, Contract, Kernel, Read, Ref
 from chainrule.compile.schedule import chunk_size
 from chainrule.dtypes import DType
 from chainrule.run.llvm.value import Value as Vector
@@ -26,6 +26,8 @@ from chainrule.run.llvm.writer import IN_MEMORY, Lanes, Writer
 __all__ = ["Blocks", "ChainWriter", "Tile", "tree", "wide_load"]
 
 LONG = 512  # terms of a sum whose operands don't stay in the first cache
+ANNOUNCED = 16  # terms of a sum that takes long enough to fetch what follows it
+LINE = 64  # bytes of a line of the cache
 UNROLLED = 8  # terms of the innermost extent that are written without a loop
 
 
@@ -290,6 +292,7 @@ class ChainWriter(Tile):
         inner = ["0"] * len(self.extents)
         pa = self.writer.place(self.a, [*place, *inner])
         pb = self.writer.place(self.b, [*place, *inner])
+        self._announce(place, rows, vectors)
         zero = [self.zero()] * (rows * vectors)
         sums = self._sums(
             [*index, *([None] * len(self.extents))], 0, pa, pb, zero, rows, vectors, rest
@@ -307,6 +310,26 @@ class ChainWriter(Tile):
                 total = Vector(self.text, sums[row * vectors + k], self.dtype, self.width)
                 terms = self.writer.body(self.kernel.body, at, lambda _, total=total: total)
                 self.writer.writes(self.kernel.writes, terms, at)
+
+    def _announce(self, place: list[str], rows: int, vectors: int) -> None:
+        """Ask for what the epilogue reads, such as weights and their momentum: it comes meanwhile.
+
+        The processor cannot see that far ahead, and steps from row to row that it does not guess.
+        """
+        if self.v < 0 or prod(self.extents) < ANNOUNCED:
+            return
+        self.text.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        for ref in dict.fromkeys(i.ref for i in self.kernel.body if isinstance(i, Read)):
+            if ref.bounds or ref.strides[self.v] != 1 or ref.starts:
+                continue
+            line = LINE // ref.dtype.itemsize
+            for row in range(rows if self.t >= 0 and ref.strides[self.t] else 1):
+                here = list(place)
+                if self.t >= 0:
+                    here[self.t] = self.text.add(here[self.t], str(row))
+                for more in range(0, vectors * self.width, line):
+                    pointer = self.writer.place(ref, here, str(more))
+                    self.text.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 3, i32 1)")
 
     def _sums(
         self,
