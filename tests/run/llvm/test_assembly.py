@@ -6,6 +6,7 @@ import platform
 import re
 from dataclasses import replace
 from functools import cache
+from math import prod
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from chainrule import step
 from chainrule.bench.networks import NETWORKS
 from chainrule.bench.with_chainrule import Chainrule
 from chainrule.compile.pipeline import compile_work
-from chainrule.compile.plan import Contract, Host, Kernel
+from chainrule.compile.plan import Contract, Host, Kernel, Read
+from chainrule.run.llvm.contract import ANNOUNCED
 from chainrule.run.llvm.emit import emit
 from chainrule.run.llvm.engine import Engine, engine
 from chainrule.run.llvm.target import host
@@ -60,6 +62,19 @@ def kernels(name):
 def test_no_kernel_is_left_to_the_host(name):
     assert any(isinstance(kernel.inner, Contract) for kernel in kernels(name))
     assert [kernel for kernel in plan(name).kernels if isinstance(kernel, Host)] == []
+
+
+def test_what_an_epilogue_reads_is_asked_for_before_long_sums():
+    found = set()
+    for kernel in kernels("mlp"):
+        if isinstance(kernel.inner, Contract):
+            refs = [i.ref for i in kernel.body if isinstance(i, Read)]
+            reads = any(1 in ref.strides and 0 not in ref.strides for ref in refs)
+            long = prod(kernel.inner.extents) >= ANNOUNCED
+            asks = "call void @llvm.prefetch" in emit(kernel, host()).text
+            assert asks == (reads and long)
+            found.add((reads, long))
+    assert found == {(True, True), (False, True), (True, False)}
 
 
 # ---------------------------------------------------------------- registers
