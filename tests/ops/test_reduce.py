@@ -38,3 +38,7 @@ def test_a_row_that_has_no_softmax_is_nan(row):
 def test_log_softmax_takes_floats():
     with pytest.raises(DtypeError, match=r"\[log_softmax\] got int64, needs a floating-point"):
         log_softmax.infer(Type((2, 3), int64), axis=1)
+
+
+def test_moments_of_nothing_are_nan_without_a_warning():
+    assert np.isnan(cr.zeros(0, 3).var(0).numpy()).all() and np.isnan(cr.zeros(0).std().item())
