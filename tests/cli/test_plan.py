@@ -89,6 +89,9 @@ def test_the_ops_of_the_host(capsys):
         (["xor", "--inference", "--kernel", "99"], "got --kernel 99, needs a number from 0 to"),
         ([], "no NAME"),
         (["xor", "--batch", "0"], "Invalid value for '--batch'"),
+        (["xor", "--llvm", "--asm"], "got --llvm and --asm, needs one of them"),
+        (["xor", "--asm", "--json"], "got --asm and --json, needs one of them"),
+        (["a.py:step", "--batch", "8"], "got --batch for a function of a script"),
     ],
 )
 def test_wrong_use(capsys, words, says):

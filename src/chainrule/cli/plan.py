@@ -78,6 +78,14 @@ def run(
     if not name:
         needs = "a system, a model, widths, a run, or a function of a script"
         raise UsageError(message("plan", "no NAME", needs, remedy="chainrule plan lenet"))
+    asked = {"--llvm": llvm, "--asm": asm, "--time": time, "--json": json}
+    together = [option for option, given in asked.items() if given]
+    if len(together) > 1 and together != ["--time", "--json"]:
+        raise UsageError(message("plan", " and ".join(together), "one of them"))
+    if _is_function(name) and (batch or inference):
+        got = f"{'--batch' if batch else '--inference'} for a function of a script"
+        why = "Its calls in the script say that"
+        raise UsageError(message("plan", got, "the function alone", why=why))
     made = _of_script(name) if _is_function(name) else _of_network(name, batch, inference)
     many = len(made.plan.kernels)
     if kernel is not None and kernel >= many:
