@@ -186,7 +186,11 @@ class Trace:
     def wait_for(self, storage: Storage) -> None:
         """Another thread wants to read a storage: after the trace."""
         if storage in self.entries:
-            self._done.wait()
+            self.wait()
+
+    def wait(self) -> None:
+        """Another thread has nothing to do until the trace is over."""
+        self._done.wait()
 
     # ------------------------------------------------------------ what it is told
 

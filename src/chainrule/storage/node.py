@@ -131,9 +131,10 @@ class Recorded(Node):
             self.recorder.compute(asked=self)
         if self.state == FAILED:
             raise FailedError(str(self.failure))
-        if self.value is None:
+        value = self.value
+        if value is None:
             raise GraphError(f"[{self.op.name}] got a value that was freed. It was held by nobody.")
-        return self.value
+        return value
 
 
 class Hold:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -16,7 +16,7 @@ from chainrule.graph import Line, Shape, meta_key
 from chainrule.lines import line_text, user_line
 from chainrule.ops.op import Op
 from chainrule.storage.counters import counters
-from chainrule.storage.node import COMPUTED, FAILED, PENDING, Leaf, Recorded, Storage
+from chainrule.storage.node import COMPUTED, FAILED, PENDING, Hold, Leaf, Recorded, Storage
 from chainrule.storage.program import Program
 
 __all__ = ["Recorder", "Row", "recorder"]
@@ -43,6 +43,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.lock = _lock
+        self.recording = threading.Lock()  # held by another thread that computes what is pending
         self.grad_enabled = True
         self.scope = ""
         self.depth = 0  # of Module calls
@@ -58,6 +59,7 @@ class Recorder:
         self.writes: list[ref[Storage]] = []
         self._pending: list[ref[Recorded]] = []
         self._loose: list[ref[Recorded]] = []
+        self._borrowed: list[Hold] = []  # what pending work reads of other threads
         self._limit = LIVING_NODES_LIMIT
         self._new_bytes = 0
 
@@ -112,9 +114,12 @@ class Recorder:
                     raise FailedError(str(source.failure))
                 if source.recorder is not self:
                     source.result()  # another thread's work is computed by its own recorder
+            if source.recorder is not self and self.trace is None:
+                self._borrowed.append(Hold(source))  # the other thread does not know this reader
         node.needs_grad = needs_grad and self.grad_enabled and op.differentiable
         counters.recorded += 1
-        self._pending.append(ref(node))
+        with self.recording:
+            self._pending.append(ref(node))
         for tape in self.taps:
             tape.saw(node)
         return node
@@ -138,14 +143,17 @@ class Recorder:
         well) whoever reads a failed value is told. That state was taken back is always told.
         """
         if self.trace is not None:
-            self.trace.asked(asked)
-            return
+            if recorder() is self:
+                self.trace.asked(asked)
+                return
+            self.trace.wait()
         if self.on_stand_ins:
             raise GraphError("[vjp] got a look at a value, needs types alone.")
-        with self.lock:
+        visited = nullcontext() if recorder() is self else self.recording
+        with self.lock, visited:
             alive = self.pending()
             if asked is not None and asked.initial:
-                roots = [asked]
+                roots = [asked] if asked.state == PENDING else []  # else another thread was first
             else:
                 roots = [node for node in alive if node.holders and not node.initial]
             if not roots:
@@ -188,6 +196,7 @@ class Recorder:
             storage.committed = None
             if committed is not None and committed is not storage.node:
                 self.loosen(committed)
+        self._borrowed = [hold for hold in self._borrowed if program.spares(hold.node)]
         loose, self._loose = self._loose, []
         for reference in loose:
             node = reference()

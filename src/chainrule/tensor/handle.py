@@ -5,14 +5,21 @@ The base of ``Tensor`` and of its mix-ins.  Nothing here calculates: see ``opera
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ref
 
 import numpy as np
 
 from chainrule.dtypes import DType, bool_
-from chainrule.errors import DtypeError, GradientError, ShapeError, message
+from chainrule.errors import (
+    DtypeError,
+    FailedError,
+    GradientError,
+    GraphError,
+    ShapeError,
+    message,
+)
 from chainrule.graph import type_text
 from chainrule.lines import line_text, user_line
 from chainrule.ops import elementwise, history, leaf, movement
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
     from chainrule.tensor.tensor import Tensor
 
 __all__ = ["LET_GO", "Handle", "let_go"]
+
+R = TypeVar("R")
 
 LET_GO = object()  # in the place of a gradient that a compiled step computed and did not keep
 
@@ -170,14 +179,16 @@ class Handle:
         storage = self._storage
         if not (self._path or self._leaf or self._detached or self._root is not None):
             return storage.node
-        grads = recorder().grad_enabled
+        rec, seen, version = recorder(), self._seen, storage.version
+        grads = rec.grad_enabled
         if (
-            self._seen is not None
-            and self._version == storage.version
+            seen is not None
+            and self._version == version
             and (self._tracked or not grads)
-            and (self._root is None or self._seen.node.consumed is None)
+            and (self._root is None or seen.node.consumed is None)
+            and seen.node.recorder is rec  # another thread would not know who reads it here
         ):
-            return self._seen.node
+            return seen.node
         if grads and self._leaf:
             node = self._leaf_node()
         elif grads and self._root is not None:
@@ -189,7 +200,7 @@ class Handle:
             own = self._own_history()
             if own is not None:  # another handle wrote since: its numbers, our history
                 node = recorder().record(history.assign, (node, own), {})
-        self._seen, self._version = Hold(node), storage.version
+        self._seen, self._version = Hold(node), version  # another thread may have written since
         Storage.looks += 1
         has_past = self._leaf or self._root is not None or storage.node.needs_grad
         self._tracked = grads or not has_past
@@ -203,18 +214,29 @@ class Handle:
         return node
 
     def _leaf_node(self) -> Recorded:
-        base = self._from(self._storage.node, self._path)
         if recorder().trace is not None:
+            base = self._from(self._storage.node, self._path)
             return recorder().trace.parameter(self, base)
-        value = base.result()  # a pending write is done before it is read with gradients on
         where = Leaf(ref(self), ref(self._storage), self._storage.version)
-        node = recorder().leaf(leaf.parameter, value, base.dtype, where)
+        # A pending write is done before it is read with gradients on.
+        value = self._unless_written(lambda: self._from(self._storage.node, self._path).result())
+        node = recorder().leaf(leaf.parameter, value, self.dtype, where)
         node.name = self._name
         return node
 
     def _value(self) -> np.ndarray:
         """The value, computed; it belongs to the node, so never write to it."""
-        return self._node.result()
+        return self._unless_written(lambda: self._node.result())
+
+    def _unless_written(self, read: Callable[[], R]) -> R:
+        """What ``read`` returns; once more, if it failed since another thread has just written."""
+        while True:
+            version = self._storage.version
+            try:
+                return read()
+            except (FailedError, GraphError):
+                if self._storage.version == version:
+                    raise
 
     # ------------------------------------------------------------ writing
 
