@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import pickle
 import threading
 import warnings
 
@@ -15,6 +16,7 @@ import chainrule.nn.functional as F
 from chainrule import nn, optim
 from chainrule.errors import GradientError, GraphError, IndexRangeError, ShapeError, UsageError
 from chainrule.storage import Recorded
+from chainrule.train import Trainer
 
 
 def mlp():
@@ -748,6 +750,64 @@ def test_looking_inside(look):
     with pytest.raises(UsageError, match=r"a look at the value .*test_step.py:\d+.* outside"):
         f(cr.ones(3))
     assert w.tolist() == [1, 1, 1]
+
+
+def test_a_look_that_the_function_catches():
+    @cr.compile
+    def f(x):
+        try:
+            return x * x.sum().item()
+        except UsageError:
+            return x
+
+    for _ in range(2):
+        with pytest.raises(UsageError, match="a look at the value of"):
+            f(cr.ones(2))
+
+    def loss(outputs, targets):
+        try:
+            return F.cross_entropy(outputs, targets) * outputs.sum().item()
+        except UsageError:
+            return F.cross_entropy(outputs, targets)
+
+    net, (batch,) = mlp(), batches(8)
+    trainer = Trainer(net, loss, optim.SGD(net.parameters(), lr=0.0))
+    found, outputs = trainer.step(*batch)
+    assert found.item() == loss(outputs, batch[1]).item()
+
+
+def test_what_is_no_function_that_returns():
+    def generator(x):
+        yield x
+
+    async def coroutine(x):
+        return x
+
+    for wrong in (3, cr.ones(1), generator, coroutine):
+        with pytest.raises(UsageError, match=r"\[compile\] got .*needs a function that returns"):
+            cr.compile(wrong)
+
+
+def test_copies():
+    class Learner:
+        def __init__(self):
+            self.w = cr.zeros(1)
+            self.step = cr.compile(self._step)
+
+        def _step(self):
+            self.w.add_(1.0)
+
+    one = Learner()
+    one.step()
+    two = copy.deepcopy(one)
+    two.step()
+    assert one.w.item() == 1 and two.w.item() == 2
+    assert pickle.loads(pickle.dumps(doubled)) is doubled
+
+
+@cr.compile
+def doubled(x):
+    return x * 2
 
 
 def test_a_tensor_that_survives():

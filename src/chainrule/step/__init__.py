@@ -11,14 +11,16 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import update_wrapper
+from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from chainrule.compile.work import Work, difference, key
-from chainrule.errors import GraphError, message
+from chainrule.errors import GraphError, UsageError, message
 from chainrule.graph import Node, type_text
 from chainrule.lines import user_line
 from chainrule.run import backend
@@ -74,6 +76,10 @@ def compile(function: Any = None, *, keep_grads: bool = False) -> Any:
         return lambda function: compile(function, keep_grads=keep_grads)
     if hasattr(function, "named_parameters"):
         return function
+    later = isgeneratorfunction(function) or iscoroutinefunction(function)
+    if later or not callable(function):
+        got = "a generator or coroutine" if later else f"a {type(function).__name__}"
+        raise UsageError(message("compile", got, "a function that returns its results"))
     return Compiled(function, keep_grads)
 
 
@@ -104,6 +110,15 @@ class Compiled:
         if self not in known:
             known[self] = Compiled(self.function.__get__(owner, kind), self._keep)
         return known[self]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+        """Of a method, that of the copied object."""
+        function = deepcopy(self.function, memo)
+        return Compiled(function, self._keep, may_look=self._may_look)
+
+    def __reduce__(self) -> str:
+        """Pickled by its name, as functions are."""
+        return self.function.__qualname__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         rec = recorder()
@@ -168,6 +183,8 @@ class Compiled:
                 arguments = [stand_in(trace, x) for x in tensors]
                 args, kwargs = put_together(form, arguments)
                 result = self.function(*args, **kwargs)
+                if trace.broken is not None:
+                    raise trace.broken
                 effects = Effects(trace, result, arguments, self._keep)
                 variables.add(*trace.modules.values())
                 if variables.standing() != before:

@@ -113,6 +113,7 @@ class Trace:
         self.draws: dict[Recorded, tuple[Stream, int, int]] = {}  # which of its numbers, draw
         self.reserved: list[tuple[Stream, int]] = []
         self.volatile = ""  # why each call has to trace anew
+        self.broken: Exception | None = None  # that the function may have caught
         self._bases: dict[Recorded, Recorded] = {}  # of parameters as they are read
         self._leaves: list[Recorded] = []
         self._done = threading.Event()
@@ -199,9 +200,9 @@ class Trace:
         if node is None:
             return
         if node.sequence < self.first:
-            raise UntraceableError("a value of outside is asked for")
+            self.refuse("a value of outside is asked for")
         where = f"{node.scope}/{node.op.name}" if node.scope else node.op.name
-        raise LookError(
+        self.broken = LookError(
             message(
                 where,
                 f"a look at the value of {node.type} inside a compiled function",
@@ -211,6 +212,7 @@ class Trace:
                 remedy="Return the tensor and look at it outside; cr.where chooses by value",
             )
         )
+        raise self.broken
 
     def touch(self, handle: Any) -> None:
         """A handle is read or written."""
@@ -294,7 +296,8 @@ class Trace:
 
     def refuse(self, why: str) -> None:
         """Something happens that no trace can repeat."""
-        raise UntraceableError(why)
+        self.broken = UntraceableError(why)
+        raise self.broken
 
     def enter_optimizer(self, optimizer: Any) -> None:
         """A step begins: its counts are tracked, what it sets is undone at the end."""
@@ -403,5 +406,5 @@ def _refuse(signal: Any) -> None:
 
 def _survived(node: Recorded) -> str:
     got = f"a tensor {node.type} that was kept when a compiled function was traced"
-    remedy = "Return it, or assign it to an attribute of a Module"
+    remedy = "Return it, alone or in a tuple, list or dict, or set an attribute of a Module"
     return message(node.op.name, got, "a value", line=node.where, remedy=remedy)
