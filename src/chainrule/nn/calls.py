@@ -8,11 +8,12 @@ from functools import wraps
 from pathlib import PurePath
 from typing import Any, ParamSpec, TypeVar
 
-from chainrule.errors import ChainruleError, DtypeError, ShapeError, UsageError
+from chainrule.errors import ChainruleError, DtypeError, ShapeError, UsageError, message
 from chainrule.lines import user_line
 from chainrule.storage import recorder
+from chainrule.tensor import Tensor
 
-__all__ = ["Calls", "calls", "here", "locate", "public"]
+__all__ = ["Calls", "calls", "here", "locate", "public", "refuse_arrays"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,6 +70,19 @@ def locate(error: ChainruleError, where: str) -> None:
     error.args = (f"[{where}] {fact}{stop}{rest}",)
 
 
+def refuse_arrays(where: str, values: tuple[Any, ...]) -> None:
+    """Say so if it was an array of NumPy or another library that something failed on."""
+    for value in values:
+        kind = type(value)
+        if hasattr(kind, "__array__") and not isinstance(value, Tensor):
+            got = (
+                "an array of NumPy" if kind.__module__ == "numpy" else f"a {kind.__module__} tensor"
+            )
+            error = UsageError(message(where, got, "a tensor", remedy="cr.tensor(array)"))
+            locate(error, where)
+            raise error from None
+
+
 def public(function: Callable[P, R]) -> Callable[P, R]:
     """A function of ``nn.functional``: a scope of its name, located errors, seen by tapes.
 
@@ -85,6 +99,9 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
             result = function(*args, **kwargs)
         except ChainruleError as error:
             locate(error, scope)
+            raise
+        except (AttributeError, TypeError):
+            refuse_arrays(scope, (*args, *kwargs.values()))
             raise
         finally:
             rec.scope = before
