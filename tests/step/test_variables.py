@@ -13,7 +13,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
-from chainrule.step.variables import MOST, Variables
+from chainrule.step.variables import MOST, MOST_BYTES, Variables
 
 X = cr.ones(2)
 
@@ -267,10 +267,16 @@ def test_the_name_of_what_changes_is_told():
 
 
 def test_what_is_large_or_not_ours_is_not_looked_through():
-    data = list(range(MOST + 1))
-    variables = Variables(lambda x: (x * data[0], np.pi, random.random, cr.ones, pytest.approx))
-    data[0] = 5
+    data, rows = list(range(MOST + 1)), [[0] * (MOST // 4) for _ in range(8)]
+    images = [np.zeros(MOST_BYTES // 4, np.uint8) for _ in range(8)]
+    variables = Variables(
+        lambda x: (x * data[0], rows, images, np.pi, random.random, pytest.approx)
+    )
+    data[0] = rows[-1][0] = 5
+    images[-1][0] = 5
     assert variables.are_same()
+    rows[0][0] = 5
+    assert not variables.are_same()
 
 
 def test_things_that_hold_each_other():

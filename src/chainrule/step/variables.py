@@ -4,7 +4,7 @@ Looked at are the cells of its closure, the globals that it names, and what they
 sets, arrays of NumPy, generators of random numbers, and of other objects, classes and modules the
 attributes that the function names.  Functions and methods that are found so, and the ``forward`` of
 modules, are looked through as well; Chainrule's objects are not, ``guards.py`` knows them.  Not
-seen are iterators, clocks, files, packages that are installed, and what is larger than ``MOST``.
+seen are iterators, clocks, files, packages that are installed, and what goes beyond ``MOST``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from chainrule.tensor import Tensor
 __all__ = ["Variables", "same"]
 
 SIMPLE = (bool, int, float, str, bytes, type(None))
-MOST, MOST_BYTES = 10_000, 1 << 16  # values of a list, a dict or a set; an array
+MOST, MOST_BYTES = 10_000, 1 << 18  # of all lists, dicts and sets; of all arrays
 CALLED = "__call__", "forward", "backward", "update"  # by Chainrule, or by Python
 MISSING = object()
 LIBRARIES = {*sys.stdlib_module_names, "chainrule", "numpy"} - {"__main__"}
@@ -58,6 +58,7 @@ class Variables:
         self._holders: dict[int, tuple[Any, set[str]]] = {}  # and which names were sought in them
         self._known: dict[int, Any] = {}
         self._carriers: list[Any] = []
+        self._room, self._bytes = MOST, MOST_BYTES  # a data set is not compared at each call
         self.add(function, *objects)
 
     def add(self, *values: Any) -> None:
@@ -142,8 +143,15 @@ class Variables:
             self._function(value)
         elif isinstance(value, (list, tuple, set, frozenset, deque, dict)):
             self._container(value, name)
-        elif (state := _state_of(value)) is not None:
-            self._states.append((state, state(), name))
+        elif isinstance(value, np.ndarray):
+            if value.nbytes <= self._bytes and not value.dtype.hasobject:
+                self._bytes -= value.nbytes
+                kind = f"{value.dtype}{value.shape}".encode()
+                self._state(lambda: kind + value.tobytes(), name)
+        elif "numpy.random" in sys.modules and isinstance(value, np.random.Generator):
+            self._state(lambda: dumps(value.bit_generator.state), name)
+        elif "random" in sys.modules and isinstance(value, sys.modules["random"].Random):
+            self._state(lambda: dumps(value.getstate()), name)
         elif _is_module(value):
             for module in value.modules():
                 self._known[id(module)] = module
@@ -195,10 +203,14 @@ class Variables:
                 self._globals.append((world, world[name], name))
             self._visit(world[name], name)
 
+    def _state(self, read: Callable[[], bytes], name: str) -> None:
+        self._states.append((read, read(), name))
+
     def _container(self, value: Any, name: str) -> None:
         """Its items; what can't change itself may hold what can."""
-        if len(value) > MOST:
+        if len(value) > self._room:
             return
+        self._room -= len(value)
         content = partial(_items, value) if isinstance(value, dict) else partial(list, value)
         if not isinstance(value, (tuple, frozenset)):
             self._contents.append((content, content(), name))
@@ -234,19 +246,6 @@ def _content(cell: Any) -> Any:
 
 def _items(value: dict[Any, Any]) -> list[Any]:
     return [*value, *value.values()]
-
-
-def _state_of(value: Any) -> Callable[[], bytes] | None:
-    """How to read what an array or a generator of random numbers holds."""
-    if isinstance(value, np.ndarray):
-        array, kind = value, f"{value.dtype}{value.shape}".encode()
-        small = array.nbytes <= MOST_BYTES and not array.dtype.hasobject
-        return (lambda: kind + array.tobytes()) if small else None
-    if "numpy.random" in sys.modules and isinstance(value, np.random.Generator):
-        return lambda: dumps(value.bit_generator.state)
-    if "random" in sys.modules and isinstance(value, sys.modules["random"].Random):
-        return lambda: dumps(value.getstate())
-    return None
 
 
 def _is_module(value: Any) -> bool:
