@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainrule.compile.memory import ALIGNMENT, arena, stages, unsafe_updates
+from chainrule.compile.memory import ALIGNMENT, arena, late, stages, unsafe_updates
 from chainrule.compile.pipeline import compile_work
 from chainrule.compile.plan import Constant, Kernel, Plan, Read, Ref, Value, Write
 from chainrule.compile.verify import faults
 from chainrule.compile.work import Work
 from chainrule.dtypes import float32
+from chainrule.errors import UsageError
 from chainrule.graph import Node
 from chainrule.ops import REGISTRY, leaf
 from chainrule.run.llvm.backend import build
@@ -91,8 +92,8 @@ def test_an_update_in_place_waits_for_those_who_read():
 def test_what_can_t_be_written_in_place_is_copied_last(in_place):
     s, x = state(), state()
     new = of("add", of("permute", s, axes=(1, 0)), x)  # reads elsewhere than it writes
-    late = of("matmul", s, new)
-    work = Work([new.inputs[0], new, late], [s, x], [new, late], {0: 0})
+    after = of("matmul", s, new)
+    work = Work([new.inputs[0], new, after], [s, x], [new, after], {0: 0})
     built = build(work)
     assert built.plan.updates == {built.plan.outputs[0]: built.plan.inputs[0]}
     a = np.arange(9, dtype=np.float32).reshape(3, 3)
@@ -106,10 +107,41 @@ def test_what_can_t_be_written_in_place_is_copied_last(in_place):
 def test_which_updates_are_unsafe():
     old = Value(float32, (4,), (1,), "input", 0)
     new, temp = Value(float32, (4,), (1,), "output", 0), Value(float32, (4,), (1,))
-    right, late = copy(old, new), copy(old, temp)
+    right, after = copy(old, new), copy(old, temp)
     assert unsafe_updates([right], {new: old}) == set()
-    assert unsafe_updates([late, right], {new: old}) == set()
-    assert unsafe_updates([right, late], {new: old}) == {new}
+    assert unsafe_updates([after, right], {new: old}) == set()
+    assert unsafe_updates([right, after], {new: old}) == {new}
     backwards = Kernel((4,), [Read(float32, Ref(old, (4,), (-1,), 3))], [Write(Ref.whole(new), 0)])
     assert unsafe_updates([backwards], {new: old}) == {new}
     assert unsafe_updates([right, copy(None, new)], {new: old}) == {new}
+
+
+def test_an_update_waits_for_checks_of_what_is_computed():
+    s, x = state(), state()
+    p = of("probability", of("mul", x, x), role="input")
+    new = of("add", s, x)  # depends on no check
+    work = Work([p.inputs[0], p, new], [s, x], [new, p], {0: 0})
+    plan = compile_work(work)
+    (check,) = [k for k, kernel in enumerate(plan.kernels) if kernel.flags]
+    (writer,) = [k for k, kernel in enumerate(plan.kernels) if plan.outputs[0] in kernel.written()]
+    assert 0 < plan.stages[check] < plan.stages[writer] and not late(plan)
+    held = np.ones((3, 3), np.float32)
+    with pytest.raises(UsageError, match="got 4 at index"):
+        build(work).run([held, np.full((3, 3), 2, np.float32)], [held, None])
+    assert (held == 1).all()
+    build(work).run([held, np.full((3, 3), 0.5, np.float32)], [held, None])
+    assert (held == 1.5).all()
+
+
+def test_a_check_beside_an_update_is_late():
+    old, new = Value(float32, (4,), (1,), "input", 0), Value(float32, (4,), (1,), "output", 0)
+    temp = Value(float32, (4,), (1,))
+    check = Kernel((4,), [Read(float32, Ref.whole(temp))], [], flags=((0, 1),))
+    for kernels, wanted in (
+        ([copy(old, temp), check, copy(old, new)], False),
+        ([copy(old, new), copy(old, temp), check], True),
+        ([copy(old, new), copy(old, temp)], False),
+    ):
+        plan = Plan(kernels, [old], [new], updates={new: old})
+        plan.stages = stages(kernels, plan.updates)
+        assert late(plan) == wanted

@@ -15,7 +15,7 @@ k1  Contract  stage 1
     %13 relu f32[4,2]  1/ReLU
     %14 sub f32[4,2]  MSELoss
     %15 square f32[4,2]  MSELoss
-    %17 mul f32[4,2]  MSELoss
+    %19 mul f32[4,2]  MSELoss
     %20 mul f32[4,2]  MSELoss
     %21 le bool[4,2]  1/ReLU
     %22 where f32[4,2]  1/ReLU

@@ -19,12 +19,14 @@ def stages(kernels: list[Kernel | Host], updates: dict[Value, Value]) -> list[in
     """The stage of each kernel: after who writes what it reads, and who reads what it writes.
 
     Checks of what comes from outside are the first stage: before them nothing is written.
-    ``updates``: outputs that may lie in an input's memory, so that the input's readers come first.
+    ``updates``: outputs that may lie in an input's memory, so that the input's readers, and all
+    checks before, come first.
     """
     written: dict[Value, int] = {}  # the stage after which the value is there
     read: dict[Value, int] = {}
     found: list[int] = []
     least = 0  # nothing stands beside a Host kernel
+    checked = -1  # the last stage with a check
     early = any(isinstance(k, Kernel) and k.flags for k in kernels)
     for kernel in kernels:
         checks = isinstance(kernel, Kernel) and bool(kernel.flags)
@@ -34,6 +36,8 @@ def stages(kernels: list[Kernel | Host], updates: dict[Value, Value]) -> list[in
             stage = max(stage, written.get(value, -1) + 1)
         for value in kernel.written():
             old = updates.get(value)
+            if old is not None:
+                stage = max(stage, checked + 1)
             stage = max(stage, written.get(value, -1) + 1, read.get(value, -1) + 1)
             if old is not None and old not in kernel.reads():
                 stage = max(stage, read.get(old, -1) + 1)
@@ -47,6 +51,8 @@ def stages(kernels: list[Kernel | Host], updates: dict[Value, Value]) -> list[in
             read[value] = max(read.get(value, -1), stage)
         for value in kernel.written():
             written[value] = max(written.get(value, -1), stage)
+        if checks:
+            checked = max(checked, stage)
         found.append(stage)
     return found
 
@@ -115,11 +121,15 @@ def arena(plan: Plan) -> None:
 
 def late(plan: Plan) -> bool:
     """Whether a check comes when something may be written already: all results lie apart then."""
-    leaves = set(plan.inputs)
-    return any(
-        isinstance(kernel, Host) or (kernel.flags and not kernel.reads() <= leaves)
-        for kernel in plan.kernels
-    )
+    checked, first = -1, len(plan.kernels)
+    for kernel, stage in zip(plan.kernels, plan.stages, strict=False):  # none, if unfinished
+        if isinstance(kernel, Host):
+            return True
+        if kernel.flags:
+            checked = max(checked, stage)
+        if any(value in plan.updates for value in kernel.written()):
+            first = min(first, stage)
+    return checked >= first
 
 
 def most(plan: Plan) -> int:
