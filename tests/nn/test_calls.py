@@ -5,6 +5,7 @@ import pytest
 
 import chainrule as cr
 import chainrule.nn.functional as F
+from chainrule import nn
 from chainrule.errors import UsageError
 
 
@@ -19,6 +20,8 @@ class Foreign:
 @pytest.mark.parametrize(
     ("call", "says"),
     [
+        (lambda: nn.Linear(3, 2)(np.ones((2, 3))), "[Linear] got an array of NumPy"),
+        (lambda: nn.ReLU()(np.ones(3)), "[ReLU] got an array of NumPy"),
         (lambda: F.linear(np.ones((2, 3)), cr.ones(2, 3)), "[linear] got an array of NumPy"),
         (lambda: F.cross_entropy(cr.zeros(2, 3), np.array([0, 1])), "[cross_entropy] got an array"),
         (lambda: F.relu(Foreign()), "[relu] got a torch tensor"),

@@ -26,7 +26,7 @@ def _numbers(x: Tensor, count: int, where: str) -> Tensor:
     if x.dtype.is_floating_point:
         got = type_text(x.shape, x.dtype)
         raise DtypeError(message(here(where), got, "whole numbers", remedy=".long() casts"))
-    meta = {"classes": count, "ignore": None}
+    meta = {"classes": count, "ignore": None, "role": "row" if where == "embedding" else "number"}
     return Tensor._of(recorder().record(class_index, (x._node,), meta))
 
 

@@ -18,7 +18,7 @@ from chainrule.errors import (
 )
 from chainrule.lines import is_ours, user_line
 from chainrule.nn import states
-from chainrule.nn.calls import calls, locate
+from chainrule.nn.calls import calls, locate, refuse_arrays
 from chainrule.nn.fitting import name_inputs_that_fit
 from chainrule.nn.hooks import Handle, watch_backward, with_keywords
 from chainrule.nn.parameter import Parameter
@@ -116,6 +116,10 @@ class Module:
                 locate(error, inside)
             if rec.depth == 1 and isinstance(error, ShapeError):
                 name_inputs_that_fit(error, self, args, kwargs)
+            raise
+        except (AttributeError, TypeError):
+            if is_ours(type(self)):
+                refuse_arrays(inside, (*args, *kwargs.values()))
             raise
         finally:
             rec.depth -= 1

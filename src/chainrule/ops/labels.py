@@ -15,7 +15,7 @@ class ClassIndex(Op):
     """y = label as i64, 0 where it is ``ignore``      raises unless 0 ≤ label < ``classes``
 
     label: whole numbers [...] -> y: i64[...].  The check comes first in a program, so a bad label
-    leaves parameters untouched.
+    leaves parameters untouched.  ``role`` says what a number is: a "label", a "row" of a table.
     """
 
     name = "class_index"
@@ -23,18 +23,18 @@ class ClassIndex(Op):
     why_not = "its result is an index"
     any_strides = True
 
-    def infer(self, label: Typed, *, classes: int, ignore: int | None):
+    def infer(self, label: Typed, *, classes: int, ignore: int | None, role: str = "label"):
         if label.dtype.is_floating_point or label.dtype is bool_:
             raise DtypeError(message(self.name, label.dtype.name, "whole numbers"))
         return label.shape, int64
 
-    def reference(self, label, *, classes, ignore):
+    def reference(self, label, *, classes, ignore, role="label"):
         whole = label.astype(np.int64, copy=False)
         if ignore is not None:
             whole = np.where(whole == ignore, 0, whole)
         return np.clip(whole, 0, max(classes - 1, 0))
 
-    def check(self, label, *, classes, ignore):
+    def check(self, label, *, classes, ignore, role="label"):
         if not label.size or (label.min() >= 0 and label.max() < classes):
             return
         wrong = (label < 0) | (label >= classes)
@@ -45,7 +45,8 @@ class ClassIndex(Op):
             got = f"{label[tuple(position)]} at index {position}"
             needs = f"0 to {classes - 1}" if classes else "none"
             why = f"{classes} classes: labels run from 0 to {classes - 1}"
-            raise IndexRangeError(message("label", got, needs, why=why))
+            why = why if role == "label" else f"There are {classes} {role}s"
+            raise IndexRangeError(message(role, got, needs, why=why))
 
     def samples(self, rng):
         yield Sample((rng.integers(0, 5, (3, 2)),), {"classes": 5, "ignore": None})
