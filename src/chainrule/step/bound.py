@@ -39,6 +39,7 @@ class Bound:
     __slots__ = (
         "_alone",
         "_watched",
+        "at_once",
         "call",
         "inputs",
         "looks",
@@ -55,8 +56,13 @@ class Bound:
         constants: Sequence[np.ndarray],
         written: Sequence[int],
         outputs: int,
+        at_once: bool,
     ) -> None:
-        """``written``: which of the storages are, in the order of the first outputs."""
+        """``written``: which of the storages are, in the order of the first outputs.
+
+        at_once: what runs is one native call.  Else Ctrl-C could come when some states are written
+        and some are not, and nobody may write in place.
+        """
         values = [_contiguous(storage.node.result()) for storage in storages]
         self.nodes = [storage.node for storage in storages]
         self.inputs: list[Any] = [None] * arguments + values + list(constants)
@@ -68,9 +74,13 @@ class Bound:
         self._watched: list[Any] = [values[j] for j in written]
         self.places: list[Any] = [*self._watched, *[None] * (outputs - len(written))]
         self._watched += [self.nodes[j] for j in written]
-        self._alone = [ARRAY_ALONE if _own(self.nodes[j], values[j]) else -1 for j in written] + [
-            NODE_ALONE + 1
-        ] * len(written)
+        self.at_once = at_once
+        self._alone = [self._count_of(self.nodes[j], values[j]) for j in written]
+        self._alone += [NODE_ALONE + 1] * len(written)
+
+    def _count_of(self, node: Recorded, value: np.ndarray) -> int:
+        """How many references there are to the array of a state that may be overwritten."""
+        return ARRAY_ALONE if self.at_once and _own(node, value) else -1
 
     def alone(self) -> bool:
         """Whether nobody but its storage sees the old value of any state that is written."""
@@ -87,10 +97,11 @@ class Bound:
 
     def wrote(self) -> None:
         """What handles have seen of the written states is out of date, if any has looked since."""
-        if self.looks != Storage.looks:
-            self.looks = Storage.looks
+        looks = Storage.looks
+        if self.looks != looks:
             for storage in self.written:
                 storage.version += 1
+            self.looks = looks
 
     def own_places(self) -> list[Any]:
         """Places for those states alone whose old value nobody else sees."""
@@ -106,7 +117,7 @@ class Bound:
         self.nodes[j] = self._watched[len(self._watched) // 2 + k] = node
         self.inputs[place] = self.places[k] = self._watched[k] = value
         self.call, self.rebinds = None, -1
-        self._alone[k] = ARRAY_ALONE
+        self._alone[k] = self._count_of(node, value)
 
 
 def _contiguous(value: np.ndarray) -> np.ndarray:

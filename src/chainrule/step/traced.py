@@ -180,8 +180,9 @@ class Traced:
         if before is not None:
             before._bound = None
         Traced._latest = ref(self)
+        many, at_once = len(self.work.outputs), getattr(self.built, "at_once", False)
         self._bound = Bound(
-            self._count, self.storages, self._constants, self._written, len(self.work.outputs)
+            self._count, self.storages, self._constants, self._written, many, at_once
         )
         self._apart = self._not_arguments()
         return self._bound
@@ -206,12 +207,15 @@ class Traced:
         if len(arguments) != self._count or self._any_grad:
             return MISSED
         arrays: list[np.ndarray] | None = None
+        seen = self._seen
         for k, x in enumerate(arguments):
-            seen, node = self._seen[k]
-            if seen() is not x or x._storage.node is not node() or x._leaf:
-                arrays = self._read(arguments)
-                if arrays is None:
+            was, node = seen[k]
+            if was() is not x or x._storage.node is not node() or x._leaf:
+                self._seen = self._unseen  # until a run has put them in the places of those before
+                found = self._read(arguments)
+                if found is None:
                     return MISSED
+                arrays, seen = found
                 break
         if not self._variables.are_same() or not self.guards.are_same():
             return MISSED
@@ -229,15 +233,22 @@ class Traced:
             or not bound.alone()
         ):
             return self.run(arguments, arrays or self.contiguous(arguments))
-        value = bound.call(arrays, True)[self._first]
+        results: list[Any] = []
+        try:
+            bound.call(arrays, results, True)
+            bound.wrote()
+            for x in self._let_go:
+                x._kept_grad = LET_GO
+        except BaseException:
+            if results:
+                self._tell(bound, results, bound.places, arguments)
+            raise
+        self._seen = seen
         self.hits += 1
-        bound.wrote()
-        for x in self._let_go:
-            x._kept_grad = LET_GO
-        return later(self._results[self._first], value)
+        return later(self._results[self._first], results[self._first])
 
-    def _read(self, arguments: Sequence[Any]) -> list[np.ndarray] | None:
-        """The arrays of plain tensors; ``None`` if one is anything else."""
+    def _read(self, arguments: Sequence[Any]) -> tuple[list[np.ndarray], list[Any]] | None:
+        """The arrays of plain tensors, and what to know them by; ``None`` if one is not plain."""
         arrays: list[np.ndarray] = []
         for x, shape, dtype in zip(arguments, self._shapes, self._dtypes, strict=False):
             if not isinstance(x, Tensor) or x._path or x._leaf or x._root is not None:
@@ -250,11 +261,10 @@ class Traced:
             value = node.value if node.state == COMPUTED else node.result()
             assert value is not None
             arrays.append(value if value.flags.c_contiguous else np.ascontiguousarray(value))
-        self._seen = [
+        return arrays, [
             (ref(x), ref(x._storage.node) if array is x._storage.node.value else _nothing)
             for x, array in zip(arguments, arrays, strict=True)
         ]
-        return arrays
 
     @staticmethod
     def contiguous(arguments: Sequence[Any]) -> list[np.ndarray]:
@@ -293,37 +303,55 @@ class Traced:
         return True
 
     def run(self, arguments: Sequence[Any], arrays: list[np.ndarray]) -> Any:
-        """One call with the arrays of its arguments: all that it changes, then its results."""
+        """One call with the arrays of its arguments: all that it changes, then its results.
+
+        Ctrl-C may come between any two of these lines.  As long as there are no results nothing was
+        written; from then on all is told, if need be once more from the beginning.
+        """
         self._seen = self._unseen
         bound = self._bound
         if bound is None or not bound.still(self.storages):
             bound = self._bind()
         places = bound.places if bound.alone() else bound.own_places()
-        if self._drawn or self.reserved:
-            self._draw()
+        drawn = self.reserved and {stream: stream.draws for stream in self.reserved}
+        results: list[Any] = []
         try:
-            results = self._computed(bound, arrays, places)
+            if self._drawn or drawn:
+                self._draw()
+            self._compute(bound, arrays, places, results)
+            self._tell(bound, results, places, arguments)
         except BaseException:
-            for stream, count in self.reserved.items():
-                stream.give_back(count)
+            if results:
+                self._tell(bound, results, places, arguments)
+            else:
+                for stream, draws in drawn.items():
+                    stream.draws = draws
             raise
         self.hits += 1
-        return self._commit(bound, results, places, arguments)
+        if self._one:
+            return self._made(results, 0)
+        made = [self._tensor(what, k, results, arguments) for what, k in self._returned]
+        return self._build(made)
 
-    def _computed(
-        self, bound: Bound, arrays: list[np.ndarray], places: Sequence[Any]
-    ) -> list[np.ndarray]:
+    def _compute(
+        self, bound: Bound, arrays: list[Any], places: list[Any], results: list[Any]
+    ) -> None:
         """The outputs; all states in their places, a bound plan needs the arguments alone."""
+        built: Any = self.built
         if places is bound.places:
             if bound.call is None:
-                bind = getattr(self.built, "bind", None)
+                bind = getattr(built, "bind", None)
                 bound.call = bind and bind(self._count, bound.inputs, places)
             if bound.call is not None:
-                return bound.call(arrays)
+                bound.call(arrays, results)
+                return
         inputs = bound.inputs
         inputs[: self._count] = arrays
         try:
-            return self.built.run(inputs, places)
+            if bound.at_once:
+                built.run(inputs, places, results)
+            else:
+                results += built.run(inputs, places)
         finally:
             inputs[: self._count] = self._nothing
 
@@ -348,13 +376,14 @@ class Traced:
             numbers = first[stream]
             array[()] = numbers[2] + draw if which == 2 else numbers[which]
 
-    def _commit(
+    def _tell(
         self,
         bound: Bound,
         results: list[np.ndarray],
         places: Sequence[Any],
         arguments: Sequence[Any],
-    ) -> Any:
+    ) -> None:
+        """Carry out what the function changes. Told twice it is the same."""
         for storage in bound.written:
             storage.version += 1
         if places is not bound.places:
@@ -364,11 +393,7 @@ class Traced:
         if self._counted:
             self._count_on()
         if self._rare:
-            self._commit_rest(results, arguments)
-        if self._one:
-            return self._made(results, 0)
-        made = [self._tensor(what, k, results, arguments) for what, k in self._returned]
-        return self._build(made)
+            self._tell_rest(results, arguments)
 
     def _exchange(self, bound: Bound, results: list[np.ndarray], places: Sequence[Any]) -> None:
         """New arrays for states whose old value somebody sees."""
@@ -398,7 +423,7 @@ class Traced:
     def _made(self, results: list[np.ndarray], k: int) -> Tensor:
         return self._results[self._first + k].tensor(results[self._first + k])
 
-    def _commit_rest(self, results: list[np.ndarray], arguments: Sequence[Any]) -> None:
+    def _tell_rest(self, results: list[np.ndarray], arguments: Sequence[Any]) -> None:
         for x, now in self._grads:
             handle = arguments[x] if isinstance(x, int) else x
             handle._kept_grad = self._made(results, now) if isinstance(now, int) else now

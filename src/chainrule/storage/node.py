@@ -147,7 +147,10 @@ class Hold:
         node.holders += 1
 
     def __del__(self) -> None:
-        node = self.node
+        try:
+            node = self.node
+        except AttributeError:  # Ctrl-C came before it had one
+            return
         node.holders -= 1
         if node.needs_grad and node.state == COMPUTED:
             node.recorder.loosen(node)

@@ -31,6 +31,8 @@ from chainrule.run.llvm.memory import counter
 
 __all__ = ["Machinery", "build"]
 
+NOT_RUN = -1  # in the error word: a run makes it 0, or says what is wrong
+
 _AT = 2 * ctypes.sizeof(ctypes.c_void_p)  # where in an array object its address stands
 _word = ctypes.c_int64.from_address
 
@@ -100,6 +102,8 @@ class Machinery:
         outside = [0] * (1 + len(work.inputs) + len(work.outputs))
         self.addresses = counter.counted(np.array([*outside, *places], np.int64))
         self.segments = _segments(recipe.steps, functions)
+        # One native call: Ctrl-C finds that all of it is done, or nothing.
+        self.at_once = len(self.segments) == 1 and not self.late
         self.fresh = [
             _maker(node.shape, node.dtype.numpy, strides)
             for node, strides in zip(work.outputs, recipe.outputs, strict=True)
@@ -124,22 +128,29 @@ class Machinery:
     # ------------------------------------------------------------ running
 
     def run(
-        self, inputs: list[np.ndarray], places: Sequence[np.ndarray | None]
+        self,
+        inputs: list[np.ndarray],
+        places: Sequence[np.ndarray | None],
+        results: list[np.ndarray] | None = None,
     ) -> list[np.ndarray]:
-        """See ``compile.work.Built``."""
+        """See ``compile.work.Built``.
+
+        results: an empty list to put them in, if it runs ``at_once``: as soon as it has run, even
+        if Ctrl-C comes in that very moment.  As long as it is empty nothing was written.
+        """
         with self.lock:
-            return self._bound.run(inputs, places)
+            return self._bound.run(inputs, places, results)
 
     def bind(
         self, count: int, inputs: Sequence[Any], places: Sequence[np.ndarray | None]
-    ) -> Callable[[list[np.ndarray]], list[Any]] | None:
+    ) -> Callable[..., list[Any]] | None:
         """``run`` for many calls that differ in the first ``count`` inputs alone.
 
         The other inputs and the places are arrays that stay where they are as long as it is used;
         it holds none of them.  Called with ``None`` the arguments are those of the call before;
-        with ``later`` the one number of a plan comes as (row, place).
-        Results that lie in their place are ``None``.  ``None`` for a plan
-        that looks back to Python.
+        with ``results`` as in ``run``; with ``later`` the one number of a plan comes as
+        (row, place).  Results that lie in their place are ``None``.  ``None`` for a plan that looks
+        back to Python.
         """
         return Bound(self).bound(count, inputs, places)
 
@@ -195,7 +206,10 @@ class Bound:
         self._one: Any = self._segments[0] if len(self._segments) == 1 else None
 
     def run(
-        self, inputs: list[np.ndarray], places: Sequence[np.ndarray | None]
+        self,
+        inputs: list[np.ndarray],
+        places: Sequence[np.ndarray | None],
+        results: list[np.ndarray] | None,
     ) -> list[np.ndarray]:
         """One call with other arrays."""
         held = [x if x.flags.c_contiguous else np.array(x, order="C") for x in inputs]
@@ -210,7 +224,12 @@ class Bound:
         counter.passing(fresh)
         for number, array in enumerate(outputs, 1 + len(held)):
             row[number] = address(array)
-        self._go(held, outputs)
+        self._errors[0] = NOT_RUN
+        try:
+            self._go(held, outputs)
+        finally:
+            if results is not None and not self._errors[0]:
+                results += outputs
         if late:
             for k, place in enumerate(places):
                 if place is not None:
@@ -220,7 +239,7 @@ class Bound:
 
     def bound(
         self, count: int, inputs: Sequence[Any], places: Sequence[np.ndarray | None]
-    ) -> Callable[[list[np.ndarray]], list[Any]] | None:
+    ) -> Callable[..., list[Any]] | None:
         """See ``Machinery.bind``."""
         machinery, row = self.machinery, self._row
         if machinery.late or self._one is None or not _plain(inputs[count:]):
@@ -234,7 +253,7 @@ class Bound:
                 made.append((first + k, k, make))
             else:
                 row[first + k] = address(place)
-        segment, lock, errors = self._one, machinery.lock, self._errors
+        segment, errors = self._one, self._errors
         pool = _Pool(*made[0]) if len(made) == 1 else None
         if pool is not None and pool.shape:
             pool = None
@@ -242,31 +261,40 @@ class Bound:
         many, seen = len(places), [ref(array) for array in inputs[count:]]
         before: list[Callable[[], Any]] = [lambda: None] * count
 
-        def call(arrays: list[np.ndarray] | None, later: bool = False) -> list[Any]:
-            results: list[Any] = [None] * many
-            shared = machinery.shared
-            if shared:
-                lock.acquire()
-            try:
-                if arrays is not None:  # else those of the call before
-                    for number, array in enumerate(arrays):
-                        before[number] = ref(array)
-                        row[number + 1] = address(array)
-                if later and pool is not None:
-                    results[pool.k], row[pool.number] = pool.next()
-                else:
-                    for number, k, make in made:
-                        array = results[k] = make()
-                        row[number] = address(array)
-                    if fresh:
-                        counter.passing(fresh)
-                if segment():
-                    wrong, errors[0] = errors[0], 0
-                    machinery.explain(wrong, [again() for again in (*before, *seen)])
-            finally:
-                if shared:
-                    lock.release()
-            return results
+        def call(
+            arrays: list[np.ndarray] | None,
+            results: list[Any] | None = None,
+            later: bool = False,
+            locked: bool = False,
+        ) -> list[Any]:
+            if machinery.shared and not locked:
+                with machinery.lock:
+                    return call(arrays, results, later, True)
+            found: list[Any] = [None] * many
+            if arrays is not None:  # else those of the call before
+                for number, array in enumerate(arrays):
+                    before[number] = ref(array)
+                    row[number + 1] = address(array)
+            if later and pool is not None:
+                found[pool.k], row[pool.number] = pool.next()
+            else:
+                for number, k, make in made:
+                    array = found[k] = make()
+                    row[number] = address(array)
+                if fresh:
+                    counter.passing(fresh)
+            if results is None:
+                wrong = segment()
+            else:
+                errors[0] = NOT_RUN
+                try:
+                    wrong = segment()
+                finally:
+                    if not errors[0]:
+                        results += found
+            if wrong:
+                machinery.explain(wrong, [again() for again in (*before, *seen)])
+            return found
 
         return call
 
@@ -274,8 +302,7 @@ class Bound:
         for segment in self._segments:
             if isinstance(segment, HostCall):
                 self.machinery.host(segment, inputs, outputs)
-            elif segment():
-                wrong, self._errors[0] = self._errors[0], 0
+            elif wrong := segment():
                 self.machinery.explain(wrong, inputs)
 
 

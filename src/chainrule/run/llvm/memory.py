@@ -53,10 +53,10 @@ class Counter:
     def counted(self, array: np.ndarray) -> np.ndarray:
         """A new array that owns its bytes, from now on counted for as long as it lives."""
         entry = _Counted(array, self._freed.append)
-        entry.nbytes = array.nbytes
+        entry.nbytes, key = array.nbytes, id(entry)
         with self._lock:
-            self._alive[id(entry)] = entry
             self._held = self._settled() + entry.nbytes
+            self._alive[key] = entry
             self.most = max(self.most, self._held)
         return array
 
@@ -69,8 +69,8 @@ class Counter:
     def _settled(self) -> int:
         while self._freed:
             entry = self._freed.popleft()
-            del self._alive[id(entry)]
-            self._held -= entry.nbytes
+            if self._alive.pop(id(entry), None) is entry:  # else Ctrl-C came before it was counted
+                self._held -= entry.nbytes
         return self._held
 
 
