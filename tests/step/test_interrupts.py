@@ -13,7 +13,7 @@ import pytest
 import chainrule as cr
 import chainrule.nn.functional as F
 from chainrule import nn, optim
-from chainrule.step import bound, later, traced
+from chainrule.step import bound, later, trace, traced
 
 
 def sgd(p):
@@ -94,8 +94,18 @@ def whole_steps(case, many):
 FILES = {module.__file__ for module in (traced, bound, later)}
 
 
-def interrupted(call, line):
-    """Call; KeyboardInterrupt comes before this line of those that our files run. Did it?"""
+def of_a_call(code):
+    return code.co_filename in FILES
+
+
+def of_a_trace(code):
+    """Where it begins and ends."""
+    ours = code.co_filename == trace.__file__
+    return ours and code.co_name in ("__enter__", "__exit__", "_leave", "_put_back")
+
+
+def interrupted(call, line, where=of_a_call):
+    """Call; KeyboardInterrupt comes before this line of those that run there. Did it?"""
     left = line
 
     def local(frame, event, argument):
@@ -107,7 +117,7 @@ def interrupted(call, line):
         return local
 
     def enter(frame, event, argument):
-        return local if frame.f_code.co_filename in FILES and left > 0 else None
+        return local if left > 0 and where(frame.f_code) else None
 
     before = sys.gettrace()
     sys.settrace(enter)
@@ -141,6 +151,25 @@ def test_before_any_line_of_a_step(name, calls):
         done = now + 1
         assert steps.get(case.state()) == done, f"before line {line}, a step later"
     assert line > 80
+
+
+@pytest.mark.parametrize("first", [0, 1])  # it begins the optimizer's state, it is built
+def test_while_it_is_traced(first):
+    case = CASES["gradients that are kept"]
+    steps = whole_steps(case, 20)
+    line, came = 1, True
+    while came:
+        case.begin()
+        for _ in range(first):
+            case.call()
+        case.state()  # initial values are computed now
+        came = interrupted(case.call, line, of_a_trace)
+        assert steps.get(case.state()) == first + (not came), f"before line {line}"
+        for _ in range(3):
+            case.call()
+        assert steps.get(case.state()) == first + 3 + (not came), f"before line {line}, later"
+        line += 7
+    assert line > 100
 
 
 def swallowed(frame):

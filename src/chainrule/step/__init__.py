@@ -200,6 +200,9 @@ class Compiled:
                 raise
             self._plain.add(signature)
             return None
+        except BaseException:
+            trace.over()
+            raise
         counters.traced += 1
         if known is not None and not known.volatile:
             self._compare(known, made)

@@ -116,6 +116,8 @@ class Trace:
         self.broken: Exception | None = None  # that the function may have caught
         self._bases: dict[Recorded, Recorded] = {}  # of parameters as they are read
         self._leaves: list[Recorded] = []
+        self._outside: Any = None  # what was pending before it began
+        self._given_back = 0
         self._done = threading.Event()
 
     # ------------------------------------------------------------ the block
@@ -123,29 +125,41 @@ class Trace:
     def __enter__(self) -> Trace:
         rec = self.rec
         rec.compute()
-        self._outside = rec._pending, rec.writes
-        rec._pending, rec.writes = [], []
         self.first = rec.leaf(leaf.number, np.zeros(()), None).sequence
         self._changes = changes.count
         self._noted = noted()
+        self._outside = rec._pending, rec.writes
+        rec._pending, rec.writes = [], []
         self.reserved = self._noted.__enter__()
-        rec.trace = self
         TRACES.append(self)
+        rec.trace = self
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         """All that is outside is as before; what was made inside and is still held has failed."""
+        self._leave(failed=kind is not None)
+
+    def over(self) -> None:
+        """After the block: Ctrl-C may have come while it began, or while it ended."""
+        if self._outside is not None and not self._done.is_set():
+            self._leave(failed=True)
+
+    def _leave(self, failed: bool) -> None:
+        """Can be done again from the beginning."""
         rec = self.rec
         rec.trace = None
-        self._noted.__exit__(None, None, None)
-        self._put_back(failed=kind is not None)
-        made = [node for node in (reference() for reference in rec._pending) if node is not None]
+        self._noted.gen.close()
+        self._put_back(failed)
+        pending, writes = self._outside
+        inside = [] if rec._pending is pending else rec._pending
+        made = [node for node in (reference() for reference in inside) if node is not None]
         self.made = [*made, *self._leaves]
-        rec._pending, rec.writes = self._outside
-        TRACES.remove(self)
-        self._done.set()
-        if kind is not None:
+        rec._pending, rec.writes = pending, writes
+        while self in TRACES:
+            TRACES.remove(self)
+        if failed:
             self.end()
+        self._done.set()
 
     def _put_back(self, failed: bool) -> None:
         self.states = {key: held.state for key, (held, _) in self.optimizers.items()}
@@ -166,8 +180,10 @@ class Trace:
             self.set_at_the_end[key] = now
             if failed or isinstance(now, Tensor):
                 _set(was.holder, was.name, was.before)
-        for stream, count in self.reserved:
-            stream.give_back(count)
+        while self._given_back < len(self.reserved):
+            stream, count = self.reserved[self._given_back]
+            stream.draws -= count  # no call: Ctrl-C does not come between these two
+            self._given_back += 1
         for kept in self.kept.values():
             handle = kept.handle
             if handle._leaf != kept.leaf:
