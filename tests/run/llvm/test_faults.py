@@ -353,6 +353,34 @@ def test_a_hundred_ends_take_less_than_a_second():
     assert len(found) + ROUNDS * len(ENDS) >= 100
 
 
+# Two models with one plan, and forks while a thread trains the other one.
+BESIDE = """
+_, _, other = begin()
+other(x, y)
+threading.Thread(target=go, args=(10**9, other), daemon=True).start()
+for _ in range(20):
+    time.sleep(0.003)
+    child = os.fork()
+    if not child:
+        go(3)
+        os._exit(0)
+    late = time.monotonic() + 5
+    while not (done := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > late:
+            os.kill(child, 9)
+        time.sleep(0.002)
+    assert not done[1]
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked")
+def test_a_fork_beside_a_thread_that_runs_the_same_plan():
+    command = [sys.executable, "-c", TRAIN + BESIDE]
+    done = subprocess.run(command, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+
+
 INTERRUPTED = """
 from chainrule.train import Callback, Trainer
 class Told(Callback):

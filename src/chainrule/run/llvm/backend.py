@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -10,7 +11,7 @@ from itertools import groupby
 from math import prod
 from threading import RLock
 from typing import Any
-from weakref import ref
+from weakref import WeakSet, ref
 
 import numpy as np
 
@@ -88,6 +89,7 @@ class Machinery:
 
     def __init__(self, work: Work, recipe: Recipe | None = None) -> None:
         self.work, self.lock = work, RLock()
+        _living.add(self)
         self.shared = False  # by several functions, which may run in several threads
         self._plan: Plan | None = None
         functions = None if recipe is None else recipe.addresses()
@@ -186,6 +188,19 @@ class Machinery:
             return outside[entry - 1]
         offset, size = self.temporaries[entry - 1 - len(outside)]
         return self.arena[offset : offset + size].view(node.dtype.numpy).reshape(node.shape)
+
+
+_living: WeakSet[Machinery] = WeakSet()
+
+
+def _unlock() -> None:
+    """A child of a fork has no thread that would unlock what another was running."""
+    for machinery in _living:
+        machinery.lock = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 class Bound:
