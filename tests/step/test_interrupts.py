@@ -26,7 +26,7 @@ def adam(p):
 
 @dataclass
 class Case:
-    """A training with one batch, and all that its steps change."""
+    """A training with two batches in turn, and all that its steps change."""
 
     made: Callable[..., Any] = sgd
     random: bool = False  # dropout, and averages of a normalisation
@@ -34,16 +34,19 @@ class Case:
     grads: bool = False
     views: bool = False  # and looks at it through a view
     held: list[Any] = field(default_factory=list)
+    done: int = 0
 
     def begin(self):
         cr.manual_seed(3)
         more = [nn.BatchNorm1d(3), nn.Dropout(0.3)] if self.random else []
         self.net = nn.Sequential(nn.Linear(2, 3), *more, nn.Tanh(), nn.Linear(3, 2))
         self.optimizer = self.made(self.net.parameters())
-        self.x = cr.tensor(np.linspace(-1, 1, 8, dtype=np.float32).reshape(4, 2))
+        x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(4, 2)
+        self.batches = cr.tensor(x), cr.tensor(x[::-1] * 2)
         self.y = cr.tensor(np.array([0, 1, 1, 0]))
         self.view = self.net[0].weight.detach()[1:] if self.views else None
         self.step = cr.compile(self._step, keep_grads=self.grads)
+        self.done = 0
         return self
 
     def _step(self, x, y):
@@ -56,7 +59,8 @@ class Case:
     def call(self):
         if self.keeps:
             self.held = [self.net[0].weight.detach(), self.net[0].weight.numpy()]
-        return self.step(self.x, self.y)
+        self.step(self.batches[self.done % 2], self.y)
+        self.done += 1
 
     def state(self):
         found = [x.numpy().tobytes() for x in (*self.net.parameters(), *self.net.buffers())]
@@ -138,19 +142,31 @@ def test_before_any_line_of_a_step(name, calls):
     case.begin()
     for _ in range(3):
         case.call()
-    done, line, came = 3, 0, True
+    line, came = 0, True
     while came:
         line += 1
         for _ in range(calls):
             case.call()
-        done += calls
+        before = case.done
         came = interrupted(case.call, line)
-        now = steps.get(case.state())
-        assert now in (done, done + 1), f"before line {line}"
+        case.done = steps.get(case.state())
+        assert case.done in (before, before + 1), f"before line {line}"
         case.call()
-        done = now + 1
-        assert steps.get(case.state()) == done, f"before line {line}, a step later"
+        assert steps.get(case.state()) == case.done, f"before line {line}, a step later"
     assert line > 80
+
+
+def test_the_next_call_sees_its_own_arguments():
+    total = cr.compile(lambda x: (x * 2).sum())
+    for k in range(3):
+        total(cr.tensor([k, 1.0]))
+    line, came = 0, True
+    while came:
+        line += 1
+        x = cr.tensor([line, 1.0])
+        came = interrupted(lambda x=x: total(x), line)
+        assert total(x).item() == 2 * line + 2
+    assert line > 30
 
 
 @pytest.mark.parametrize("first", [0, 1])  # it begins the optimizer's state, it is built
@@ -167,7 +183,7 @@ def test_while_it_is_traced(first):
         assert steps.get(case.state()) == first + (not came), f"before line {line}"
         for _ in range(3):
             case.call()
-        assert steps.get(case.state()) == first + 3 + (not came), f"before line {line}, later"
+        assert steps.get(case.state()) == case.done, f"before line {line}, later"
         line += 7
     assert line > 100
 
@@ -197,26 +213,24 @@ def test_at_any_moment(name):
 
     def train():
         nonlocal armed
-        made, armed = 0, True
+        armed = True
         try:
             signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-6, 3e-4))
             while armed:
                 case.call()
-                made += 1
         except KeyboardInterrupt:
-            times.append(made)
-        return made
+            times.append(case.done)
 
     for _ in range(3):
         case.call()
-    done, times = 3, []
+    times = []
     before = signal.signal(signal.SIGALRM, ctrl_c)
     try:
         while len(times) < 150:
-            made = train()
+            train()
             now = steps.get(case.state())
-            assert now in (done + made, done + made + 1), f"after {len(times)} interrupts"
-            done = now
+            assert now in (case.done, case.done + 1), f"after {len(times)} interrupts"
+            case.done = now
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
