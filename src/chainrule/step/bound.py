@@ -60,8 +60,7 @@ class Bound:
     ) -> None:
         """``written``: which of the storages are, in the order of the first outputs.
 
-        at_once: what runs is one native call.  Else Ctrl-C could come when some states are written
-        and some are not, and nobody may write in place.
+        at_once: what runs is one native call, so that it may write to several states.
         """
         values = [_contiguous(storage.node.result()) for storage in storages]
         self.nodes = [storage.node for storage in storages]
@@ -75,12 +74,9 @@ class Bound:
         self.places: list[Any] = [*self._watched, *[None] * (outputs - len(written))]
         self._watched += [self.nodes[j] for j in written]
         self.at_once = at_once
-        self._alone = [self._count_of(self.nodes[j], values[j]) for j in written]
-        self._alone += [NODE_ALONE + 1] * len(written)
-
-    def _count_of(self, node: Recorded, value: np.ndarray) -> int:
-        """How many references there are to the array of a state that may be overwritten."""
-        return ARRAY_ALONE if self.at_once and _own(node, value) else -1
+        self._alone = [ARRAY_ALONE if _own(self.nodes[j], values[j]) else -1 for j in written] + [
+            NODE_ALONE + 1
+        ] * len(written)
 
     def alone(self) -> bool:
         """Whether nobody but its storage sees the old value of any state that is written."""
@@ -117,7 +113,7 @@ class Bound:
         self.nodes[j] = self._watched[len(self._watched) // 2 + k] = node
         self.inputs[place] = self.places[k] = self._watched[k] = value
         self.call, self.rebinds = None, -1
-        self._alone[k] = self._count_of(node, value)
+        self._alone[k] = ARRAY_ALONE
 
 
 def _contiguous(value: np.ndarray) -> np.ndarray:

@@ -350,8 +350,8 @@ class Traced:
         try:
             if bound.at_once:
                 built.run(inputs, places, results)
-            else:
-                results += built.run(inputs, places)
+            else:  # Ctrl-C could come when some states are written and some are not
+                results += built.run(inputs, [None] * len(places))
         finally:
             inputs[: self._count] = self._nothing
 
@@ -386,7 +386,7 @@ class Traced:
         """Carry out what the function changes. Told twice it is the same."""
         for storage in bound.written:
             storage.version += 1
-        if places is not bound.places:
+        if places is not bound.places or not bound.at_once:
             self._exchange(bound, results, places)
         for x in self._let_go:
             x._kept_grad = LET_GO
@@ -396,9 +396,12 @@ class Traced:
             self._tell_rest(results, arguments)
 
     def _exchange(self, bound: Bound, results: list[np.ndarray], places: Sequence[Any]) -> None:
-        """New arrays for states whose old value somebody sees."""
+        """New arrays for states whose old value somebody sees; what is not in its place yet."""
         for k, j in enumerate(self._written):
-            if places[k] is None:
+            if places[k] is not None:
+                if not bound.at_once:
+                    places[k][...] = results[k]
+            else:
                 node = self._results[k].node(results[k])
                 self.storages[j]._bind(node)
                 bound.exchange(k, j, self._count + j, node, results[k])
