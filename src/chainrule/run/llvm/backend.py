@@ -301,11 +301,11 @@ class Bound:
             if results is None:
                 wrong = segment()
             else:
-                errors[0] = NOT_RUN
+                wrong = errors[0] = NOT_RUN
                 try:
                     wrong = segment()
                 finally:
-                    if not errors[0]:
+                    if not wrong or not errors[0]:  # it has run, though Ctrl-C may have come
                         results += found
             if wrong:
                 machinery.explain(wrong, [again() for again in (*before, *seen)])
