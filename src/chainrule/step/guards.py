@@ -84,14 +84,16 @@ class Guards:
         self._states = [
             (optimizer.state, len(optimizer.state)) for optimizer, _ in self._optimizers
         ]
-        self._held = [
-            (held, name)
+        held = [
+            (held, name, value)
             for state, _ in self._states
             for held in state.values()
             for name, value in held.items()
             if isinstance(value, Tensor)
         ]
-        self._tensors = self._state_tensors()
+        self._holders = [of for of, _, _ in held]
+        self._names = [name for _, name, _ in held]
+        self._tensors = [value for _, _, value in held]
         self._carried = carried
         self._grads = [
             (slot.handle, slot.before) for slot in trace.grads.values() if slot.read_first
@@ -102,22 +104,14 @@ class Guards:
         for handle, before in self._grads:
             if handle._kept_grad is not before:
                 return False
-        if self._seen != changes.count:
-            return False
-        for state, many in self._states:
-            if len(state) != many:
-                return False
-        return not self._held or not self._exchanged()
+        return self._seen == changes.count and not self._exchanged()
 
     def _exchanged(self) -> bool:
         """Whether somebody took out, or put another tensor into, an optimizer's state."""
         for state, many in self._states:
             if len(state) != many:
                 return True
-        return not all(map(is_, self._state_tensors(), self._tensors))
-
-    def _state_tensors(self) -> list[Any]:
-        return [held.get(name) for held, name in self._held]
+        return not all(map(is_, map(dict.get, self._holders, self._names), self._tensors))
 
     def check(self, storages: list[Any]) -> None:
         """Raise StaleError, saying what has changed."""
