@@ -12,7 +12,7 @@ NAMES_OF_PYTORCH = {"nn/utils.py"}  # a list of names that scripts import from t
 MOST_LINES = 600
 
 # Rooms in the order of the data. A module may import what stands in its list (a folder: all of it).
-BASE = ["errors", "dtypes", "files"]
+BASE = ["errors", "dtypes", "files", "forks"]
 MATHEMATICS = [*BASE, "graph", "lines", "ops"]
 HANDLE = [*MATHEMATICS, "random", "storage", "tracked", "tracing", "recording", "device", "tensor"]
 TENSOR = [
@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "errors": [],
     "dtypes": BASE,
     "files": BASE,
+    "forks": [],
     "graph": [*BASE, "ops"],  # the type Op, in annotations
     "ops": MATHEMATICS,
     "lines": [*BASE, "graph"],

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import UsageError, message
+from chainrule.forks import unlocked_in_children
 from chainrule.ops.random import random_words
 from chainrule.ops.scalars import ndtri
 
@@ -67,6 +68,11 @@ class Stream:
 
     def __init__(self, seed: int, number: int, draws: int = 0) -> None:
         self.seed, self.number, self.draws = seed, number, draws
+        self.unlock()
+        unlocked_in_children(self)
+
+    def unlock(self) -> None:
+        """See ``forks.Lockable``."""
         self._lock = threading.Lock()
 
     def next_draw(self) -> tuple[int, int, int]:

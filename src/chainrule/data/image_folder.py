@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import re
-import threading
 import warnings
 from collections.abc import Sequence
 from os import PathLike
@@ -20,6 +19,7 @@ from chainrule.data.picture import FORMATS, MOST_PIXELS
 from chainrule.data.transforms import Transform
 from chainrule.data.workers import augmentation, skip
 from chainrule.errors import DataError, UsageError, message
+from chainrule.forks import awaited_by_forks
 
 __all__ = ["ImageFolder", "read_picture"]
 
@@ -29,7 +29,7 @@ WITH_ORIENTATION = {"JPEG", "MPO", "TIFF", "WEBP"}  # cameras' formats
 PIXELS_OF_A_BYTE = 4096  # no format that people use packs more; a damaged header claims any size
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong is raised, not printed
-_opening = threading.Lock()  # what warnings are shown is one setting for all threads
+_opening = awaited_by_forks()  # what warnings are shown is one setting for all threads
 
 
 def read_picture(source: str | PathLike[str] | bytes, channels: int = 3) -> np.ndarray:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Lock
 
 import numpy as np
+
+from chainrule.forks import awaited_by_forks
 
 __all__ = ["one_thread"]
 
@@ -34,7 +35,7 @@ def _openblas(verb: str) -> Callable[..., int] | None:
 
 
 _get, _set = _openblas("get"), _openblas("set")
-_lock = Lock()
+_lock = awaited_by_forks()
 _inside = 0
 _threads = 0
 

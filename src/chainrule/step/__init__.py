@@ -21,6 +21,7 @@ import numpy as np
 
 from chainrule.compile.work import Work, difference, key
 from chainrule.errors import GraphError, UsageError, message
+from chainrule.forks import unlocked_in_children
 from chainrule.graph import Node, type_text
 from chainrule.lines import user_line
 from chainrule.run import backend
@@ -96,11 +97,16 @@ class Compiled:
         self._checks = os.environ.get("CHAINRULE_CHECK_TRACE", "0") not in ("", "0")
         self._traces: dict[Any, list[Traced]] = {}
         self._plain: set[Any] = set()  # signatures that no trace can repeat
-        self._lock = threading.RLock()
+        self.unlock()
+        unlocked_in_children(self)
         self._latest: Traced | None = None  # of plain tensors alone: the next call is its like
         self._newest: Traced | None = None
         self._restless, self._told, self._why = 0, False, ""
         update_wrapper(self, function)
+
+    def unlock(self) -> None:
+        """See ``forks.Lockable``."""
+        self._lock = threading.RLock()
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         """A compiled method: one program for each object."""

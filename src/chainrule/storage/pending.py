@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule.dtypes import DType
 from chainrule.errors import ChainruleError, FailedError, GraphError, located
+from chainrule.forks import unlocked_in_children
 from chainrule.graph import Line, Shape, meta_key
 from chainrule.lines import line_text, user_line
 from chainrule.ops.op import Op
@@ -40,10 +41,12 @@ class Recorder:
     """One thread's recording state (``no_grad``, scopes) and its pending work."""
 
     execute: Callable[[Program], None]  # filled by step/ with a backend's run
+    # One for all recorders: who waits for another thread may hold work that it waits for.
+    lock = threading.RLock()
 
     def __init__(self) -> None:
-        self.lock = _lock
         self.recording = threading.Lock()  # held by another thread that computes what is pending
+        unlocked_in_children(self)
         self.grad_enabled = True
         self.scope = ""
         self.depth = 0  # of Module calls
@@ -62,6 +65,11 @@ class Recorder:
         self._borrowed: list[Hold] = []  # what pending work reads of other threads
         self._limit = LIVING_NODES_LIMIT
         self._new_bytes = 0
+
+    def unlock(self) -> None:
+        """See ``forks.Lockable``."""
+        Recorder.lock = threading.RLock()
+        self.recording = threading.Lock()
 
     # ------------------------------------------------------------ recording
 
@@ -276,10 +284,6 @@ def _pending_ancestors(roots: Iterable[Recorded]) -> set[Recorded]:
                 found.add(source)  # type: ignore[arg-type]
                 stack.append(source)  # type: ignore[arg-type]
     return found
-
-
-# One lock for all recorders: who waits for another thread may hold work that it waits for.
-_lock = threading.RLock()
 
 
 def _again(failure: BaseException) -> BaseException:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -11,7 +10,7 @@ from itertools import groupby
 from math import prod
 from threading import RLock
 from typing import Any
-from weakref import WeakSet, ref
+from weakref import ref
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from chainrule.compile.ref import Sizes
 from chainrule.compile.verify import PlanError
 from chainrule.compile.work import Work, key
 from chainrule.errors import located
+from chainrule.forks import unlocked_in_children
 from chainrule.graph import Node
 from chainrule.run import reference
 from chainrule.run.blas import one_thread
@@ -88,8 +88,9 @@ class Machinery:
     """
 
     def __init__(self, work: Work, recipe: Recipe | None = None) -> None:
-        self.work, self.lock = work, RLock()
-        _living.add(self)
+        self.work = work
+        self.unlock()
+        unlocked_in_children(self)
         self.shared = False  # by several functions, which may run in several threads
         self._plan: Plan | None = None
         functions = None if recipe is None else recipe.addresses()
@@ -128,6 +129,10 @@ class Machinery:
         return in_stages(self.plan)
 
     # ------------------------------------------------------------ running
+
+    def unlock(self) -> None:
+        """See ``forks.Lockable``."""
+        self.lock = RLock()
 
     def run(
         self,
@@ -188,19 +193,6 @@ class Machinery:
             return outside[entry - 1]
         offset, size = self.temporaries[entry - 1 - len(outside)]
         return self.arena[offset : offset + size].view(node.dtype.numpy).reshape(node.shape)
-
-
-_living: WeakSet[Machinery] = WeakSet()
-
-
-def _unlock() -> None:
-    """A child of a fork has no thread that would unlock what another was running."""
-    for machinery in _living:
-        machinery.lock = RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
 
 
 class Bound:

@@ -14,30 +14,24 @@ the passes change little and cost more than the code's generation.
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from threading import RLock
 
 import llvmlite.binding as llvm
 
 from chainrule.compile.machine import Machine
 from chainrule.errors import GraphError, message
+from chainrule.forks import awaited_by_forks
 from chainrule.run.llvm.cache import default_cache, key_of
 from chainrule.run.llvm.target import host
 
 __all__ = ["Engine", "Stats", "engine"]
 
-_lock = RLock()  # LLVM does one thing at a time
-if hasattr(os, "register_at_fork"):
-    # A fork waits for a compilation: the child could neither finish nor leave it.
-    os.register_at_fork(
-        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
-    )
+_lock = awaited_by_forks()  # LLVM does one thing at a time; a child could not finish it
 
 
 @dataclass

@@ -7,12 +7,13 @@ LLVM's code, and the few KB that a kernel has on its thread's stack.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from threading import Lock
 from weakref import ref
 
 import numpy as np
+
+from chainrule.forks import unlocked_in_children
 
 __all__ = ["Counter", "counter"]
 
@@ -32,10 +33,11 @@ class Counter:
         self._held = self.most = 0
         self._alive: dict[int, _Counted] = {}
         self._freed: deque[_Counted] = deque()  # an array may die wherever it likes: no lock there
-        self.forget_lock()
+        self.unlock()
+        unlocked_in_children(self)
 
-    def forget_lock(self) -> None:
-        """After a fork: another thread of the parent may have had it."""
+    def unlock(self) -> None:
+        """See ``forks.Lockable``."""
         self._lock = Lock()
 
     @property
@@ -75,5 +77,3 @@ class Counter:
 
 
 counter = Counter()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=counter.forget_lock)
