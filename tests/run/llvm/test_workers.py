@@ -300,6 +300,22 @@ def test_an_error_ends_the_step(threads):
     assert step.run(threads) == 0
 
 
+# Waits until as many threads are at work as %needed says, or a second is over.
+TOGETHER = """
+  br label %wait
+wait:
+  %n = phi i64 [ 0, %entry ], [ %n.next, %again ]
+  %now = load atomic i64, ptr %here seq_cst, align 8
+  %met = icmp sge i64 %now, %needed
+  %late = icmp sgt i64 %n, 1000000
+  %go = or i1 %met, %late
+  br i1 %go, label %end, label %again
+again:
+  %ignored = call i32 @sched_yield()
+  %n.next = add i64 %n, 1
+  br label %wait
+"""
+
 # out[chunk] = a[chunk] / 3, once as many threads are at work as the third array's first number says
 # (or a second is over): whoever computes it, it is not the caller alone.
 THIRD = """
@@ -320,18 +336,7 @@ entry:
   %needed = load i64, ptr %meeting
   %here = getelementptr i64, ptr %meeting, i64 1
   %before = atomicrmw add ptr %here, i64 1 seq_cst
-  br label %wait
-wait:
-  %n = phi i64 [ 0, %entry ], [ %n.next, %again ]
-  %now = load atomic i64, ptr %here seq_cst, align 8
-  %met = icmp sge i64 %now, %needed
-  %late = icmp sgt i64 %n, 1000000
-  %go = or i1 %met, %late
-  br i1 %go, label %end, label %again
-again:
-  %ignored = call i32 @sched_yield()
-  %n.next = add i64 %n, 1
-  br label %wait
+; together
 end:
   %a.at = getelementptr double, ptr %a, i64 %chunk
   %out.at = getelementptr double, ptr %out, i64 %chunk
@@ -340,7 +345,7 @@ end:
   store double %third, ptr %out.at
   ret void
 }
-"""
+""".replace("; together\n", TOGETHER)
 
 
 def thirds(threads):
@@ -518,24 +523,13 @@ entry:
   %place = getelementptr [2 x i64], ptr %meeting, i64 1
   %own = getelementptr i64, ptr %place, i64 %chunk
   store i64 %me, ptr %own
-  br label %wait
-wait:
-  %n = phi i64 [ 0, %entry ], [ %n.next, %again ]
-  %now = load atomic i64, ptr %here seq_cst, align 8
-  %met = icmp sge i64 %now, %needed
-  %late = icmp sgt i64 %n, 1000000
-  %go = or i1 %met, %late
-  br i1 %go, label %end, label %again
-again:
-  %ignored = call i32 @sched_yield()
-  %n.next = add i64 %n, 1
-  br label %wait
+; together
 end:
   %kernel = inttoptr i64 {kernel} to ptr
   call void %kernel(ptr %table, ptr %slots, i64 %chunk)
   ret void
 }}
-"""
+""".replace("; together\n", TOGETHER)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no POSIX threads, no workers")
