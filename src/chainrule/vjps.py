@@ -78,17 +78,14 @@ def _known(node: Recorded, passing: tuple[int, ...]) -> Formula | None:
     types = tuple([(source.shape, source.dtype) for source in node.inputs])
     key = (node.op, type(node.op).vjp, meta_key(node.meta), types, passing)
     try:
-        formula = _formulas.get(key, _MISSING)
+        return _formulas[key]
     except TypeError:  # metadata that is not hashable
         return None
-    if formula is _MISSING:
+    except KeyError:
         formula = _formulas[key] = _find(node, passing)
         if len(_formulas) > MOST_FORMULAS:
             _formulas.popitem(last=False)
-    return formula  # type: ignore[return-value]
-
-
-_MISSING = object()
+        return formula
 
 
 def _find(node: Recorded, passing: Sequence[int]) -> Formula | None:
