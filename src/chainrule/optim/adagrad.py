@@ -8,6 +8,7 @@ from typing import Any
 from chainrule.creation import full_like
 from chainrule.optim.optimizer import NOT_NEGATIVE, SHARE, Optimizer, State
 from chainrule.tensor import Tensor
+from chainrule.tracing import CountedDict
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
@@ -64,7 +65,7 @@ class Adagrad(Optimizer):
         group = self.param_groups[-1]
         for p in group["params"]:
             begin = full_like(p, group["initial_accumulator_value"])
-            self.state[p] = {"step": 0, "sum": begin}
+            self.state[p] = CountedDict(step=0, sum=begin)
 
     def update(self, p: Tensor, grad: Tensor, state: State, group: Mapping[str, Any]) -> Tensor:
         """θ - lrₜ g / (√s + eps)"""

@@ -13,7 +13,7 @@ from chainrule.lines import is_ours, user_line
 from chainrule.storage import Storage, recorder
 from chainrule.tensor import Tensor, tensor
 from chainrule.tensor.handle import LET_GO
-from chainrule.tracing import changes, running
+from chainrule.tracing import CountedDict, changes, running
 
 __all__ = ["Optimizer"]
 
@@ -42,7 +42,7 @@ class Optimizer:
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
-        self.state: dict[Tensor, State] = {}
+        self.state: dict[Tensor, State] = CountedDict()
         self._last_grad = (0, -1)  # the first gradient of the last step: identity and version
         self._uncleared = 0  # steps since a gradient began anew
         if isinstance(params, Tensor):
@@ -69,7 +69,7 @@ class Optimizer:
         if not isinstance(param_group, Mapping) or "params" not in param_group:
             got, needs = type(param_group).__name__, 'a dict with "params"'
             raise UsageError(message(self._name, f"a group that is a {got}", needs))
-        group = {**self.defaults, **param_group}
+        group = CountedDict({**self.defaults, **param_group})
         params = group["params"]
         params = [params] if isinstance(params, Tensor) else self._ordered(params)
         names = [pair[0] for pair in params if _is_pair(pair)]
@@ -149,7 +149,7 @@ class Optimizer:
         trace = running()
         if trace is not None:
             trace.enter_optimizer(self)
-        before = {p: dict(state) for p, state in self.state.items()}
+        before = counted(self.state)
         values = [(storage, storage.node) for storage in self._storages()]
         try:
             here = {"scope": self._name, "line": user_line() if is_ours(type(self)) else None}
@@ -216,7 +216,9 @@ class Optimizer:
             )
 
     def _update_one(self, p: Tensor, grad: Tensor, group: Mapping[str, Any]) -> None:
-        state, value = self.state.setdefault(p, {}), Tensor._of(p._node)
+        if p not in self.state:
+            self.state[p] = CountedDict()
+        state, value = self.state[p], Tensor._of(p._node)
         if group.get("maximize"):
             grad = -grad
         if group.get("weight_decay"):
@@ -296,7 +298,7 @@ class Optimizer:
             self._check(new[-1])
         for group, loaded in zip(self.param_groups, new, strict=True):
             group.update(loaded)
-        self.state = state
+        self.state = counted(state)
 
     def _check_names(self, saved: list[str] | None, mine: list[str] | None) -> None:
         """State belongs to places, as in PyTorch; where both sides have names, they must agree."""
@@ -324,6 +326,11 @@ class Optimizer:
             lines.append(f"Parameter Group {k}")
             lines += [f"    {n}: {group[n]}" for n in sorted(group) if n != "params"]
         return "\n".join([*lines, ")"])
+
+
+def counted(state: Mapping[Tensor, Mapping[str, Any]]) -> dict[Tensor, State]:
+    """A copy whose changes compiled steps notice without a look at each item."""
+    return CountedDict({p: CountedDict(held) for p, held in state.items()})
 
 
 def _is_pair(value: Any) -> bool:

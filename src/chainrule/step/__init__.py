@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -107,6 +108,9 @@ class Compiled:
     def unlock(self) -> None:
         """See ``forks.Lockable``."""
         self._lock = threading.RLock()
+        self._owner: Recorder | None = None  # of the only thread that has called it so far
+        self._shared = False  # others have called it: each call takes the lock
+        self._inside = False  # whether the owner is in a call, without the lock
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         """A compiled method: one program for each object."""
@@ -130,13 +134,35 @@ class Compiled:
         rec = recorder()
         if rec.taps or rec.watch is not None or rec.trace is not None:  # somebody looks
             return self.function(*args, **kwargs)
+        # A lock takes a twentieth of a small step: one thread does without as long as it is alone.
+        before = self._inside
+        try:
+            self._inside = True
+            if rec is self._owner:
+                return self._call_alone(rec.grad_enabled, args, kwargs)
+        finally:
+            self._inside = before
+        return self._call_in_turn(rec, args, kwargs)
+
+    def _call_in_turn(self, rec: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The first call, which makes its thread the owner, and all calls once there are two."""
         with self._lock:
-            latest = self._latest
-            if latest is not None and not kwargs and latest.grads is rec.grad_enabled:
-                result = latest.call(args)
-                if result is not MISSED:
-                    return result
-            return self._call(rec.grad_enabled, args, kwargs)
+            if self._owner is None and not self._shared:
+                self._owner = rec
+            elif not self._shared:
+                self._owner, self._shared = None, True
+                while self._inside:
+                    time.sleep(1e-4)
+            return self._call_alone(rec.grad_enabled, args, kwargs)
+
+    def _call_alone(self, grads: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call while no other thread is in one; most are in all the like of the one before."""
+        latest = self._latest
+        if latest is not None and not kwargs and latest.grads is grads:
+            result = latest.call(args)
+            if result is not MISSED:
+                return result
+        return self._call(grads, args, kwargs)
 
     def _call(self, grads: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Not as the call before, or with arguments that are no plain tensors."""

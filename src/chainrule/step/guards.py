@@ -1,8 +1,8 @@
 """What must be as it was for a trace to hold, beside variables: modules, handles, optimizers.
 
-Two kinds of guard.  What anybody may change without a sound (a variable, see ``variables.py``; the
-options of an optimizer) is looked at in every call.  All else is looked at when ``tracing.changes``
-has counted a change since.
+Two kinds of guard.  What anybody may change without a sound (a variable, see ``variables.py``; a
+dict of one's own in an optimizer) is looked at in every call.  All else is looked at when
+``tracing.changes`` has counted a change since.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from weakref import ref
 from chainrule.step.trace import Group, Trace
 from chainrule.step.variables import same
 from chainrule.tensor import Tensor
-from chainrule.tracing import changes
+from chainrule.tracing import CountedDict, changes
 
 __all__ = ["Guards", "Options", "StaleError"]
 
@@ -84,16 +84,16 @@ class Guards:
         self._states = [
             (optimizer.state, len(optimizer.state)) for optimizer, _ in self._optimizers
         ]
-        held = [
-            (held, name, value)
-            for state, _ in self._states
-            for held in state.values()
-            for name, value in held.items()
-            if isinstance(value, Tensor)
-        ]
-        self._holders = [of for of, _, _ in held]
-        self._names = [name for _, name, _ in held]
-        self._tensors = [value for _, _, value in held]
+        entries: list[tuple[dict[Any, Any], Any, Any]] = []  # of dicts: what is held, by which key
+        for state, _ in self._states:
+            for p, held in state.items():
+                entries.append((state, p, held))
+                entries += [(held, k, v) for k, v in held.items() if isinstance(v, Tensor)]
+        self._holders = [holder for holder, _, _ in entries]
+        self._keys = [key for _, key, _ in entries]
+        self._held = [held for _, _, held in entries]
+        dicts = [*self._holders, *(state for state, _ in self._states)]
+        self.all_counted = all(isinstance(one, CountedDict) for one in dicts)
         self._carried = carried
         self._grads = [
             (slot.handle, slot.before) for slot in trace.grads.values() if slot.read_first
@@ -104,14 +104,14 @@ class Guards:
         for handle, before in self._grads:
             if handle._kept_grad is not before:
                 return False
-        return self._seen == changes.count and not self._exchanged()
+        return self._seen == changes.count
 
-    def _exchanged(self) -> bool:
+    def exchanged(self) -> bool:
         """Whether somebody took out, or put another tensor into, an optimizer's state."""
         for state, many in self._states:
             if len(state) != many:
                 return True
-        return not all(map(is_, map(dict.get, self._holders, self._names), self._tensors))
+        return not all(map(is_, map(dict.get, self._holders, self._keys), self._held))
 
     def check(self, storages: list[Any]) -> None:
         """Raise StaleError, saying what has changed."""
@@ -121,7 +121,7 @@ class Guards:
         if self._seen != changes.count:
             self._look(storages)
             self._seen = changes.count
-        if self._exchanged():
+        if self.exchanged():
             raise StaleError("the state of an optimizer")
 
     def _look(self, storages: list[Any]) -> None:

@@ -21,7 +21,7 @@ from chainrule.step.variables import Variables
 from chainrule.storage import COMPUTED, Recorded, Storage, in_order, recorder
 from chainrule.tensor import Tensor
 from chainrule.tensor.handle import LET_GO
-from chainrule.tracing import changes
+from chainrule.tracing import CountedDict, changes
 from chainrule.tracked import Tracked
 
 __all__ = ["MISSED", "Traced"]
@@ -113,6 +113,10 @@ class Traced:
         ]
         carried = [(holder, name, j) for holder, name, j, _ in self._attributes if j is not None]
         self.guards = Guards(trace, place, carried)
+        self._all_counted = self.guards.all_counted and all(
+            isinstance(options.options, CountedDict) for options in self._options
+        )
+        self._items = -1  # how many changes there had been when optimizers were looked at
         self._nothing = [None] * self._count
         self._unseen: list[Any] = [(_nothing, _nothing)] * self._count
         self._seen = self._unseen  # the arguments of the latest short call, and their nodes
@@ -219,9 +223,8 @@ class Traced:
                 break
         if not self._variables.are_same() or not self.guards.are_same():
             return MISSED
-        for options in self._options:
-            if options.get(options.options) != options.last:
-                return MISSED
+        if self._items != changes.items and not self._has_same_items():
+            return MISSED
         if self._counts and not self._count_anew():
             return MISSED
         bound = self._bound
@@ -283,9 +286,22 @@ class Traced:
             if (any(changed) or self._counts) and not self._count_anew():
                 raise StaleError("a count of steps, or a number that the function branches on,")
         except BaseException:
+            self._items = -1
             for options in self._options:
                 options.forget()
             raise
+
+    def _has_same_items(self) -> bool:
+        """Whether optimizers have the options and the tensors that they had."""
+        items = changes.items
+        for options in self._options:
+            if options.get(options.options) != options.last:
+                return False
+        if self.guards.exchanged():
+            return False
+        if self._all_counted:  # else there is a dict of somebody's own, which tells nothing
+            self._items = items
+        return True
 
     def _count_anew(self) -> bool:
         """Set the numbers that depend on an optimizer; False if a guard on them has failed."""
@@ -413,8 +429,10 @@ class Traced:
 
     def _count_on(self) -> None:
         for optimizer, p, name, value in self._counted:
-            held = optimizer.state.setdefault(p, {})
-            held[name] = value.value() if isinstance(value, Tracked) else value
+            number = value.value() if isinstance(value, Tracked) else value
+            if p not in optimizer.state:
+                optimizer.state[p] = CountedDict()
+            dict.__setitem__(optimizer.state[p], name, number)  # not counted: it was to come
 
     def _tensor(
         self, what: str, k: Any, results: list[np.ndarray], arguments: Sequence[Any]
@@ -436,7 +454,9 @@ class Traced:
             if place is not None:
                 self.storages[place] = handle._storage
         for optimizer, p, name, k in self._begun:
-            optimizer.state.setdefault(p, {})[name] = self._made(results, k)
+            if p not in optimizer.state:
+                optimizer.state[p] = CountedDict()
+            optimizer.state[p][name] = self._made(results, k)
             changes.count += 1
         for holder, name, place, k in self._attributes:
             holder[name] = self._made(results, k)

@@ -10,6 +10,7 @@ from typing import Any
 
 from chainrule import random
 from chainrule.errors import UsageError, message
+from chainrule.optim.optimizer import counted
 from chainrule.recording import no_grad
 from chainrule.tensor import Tensor, tensor
 from chainrule.train.batches import Batches, checked, pair
@@ -117,7 +118,9 @@ def _no_trace(model: Any, optimizer: Any, data: Any) -> Iterator[None]:
     gradients = [(t, t._kept_grad) for t in tensors]
     modes = [(module, module.training) for module in model.modules()]
     groups = [dict(group) for group in optimizer.param_groups]
-    state = {p: {name: _kept(v) for name, v in held.items()} for p, held in optimizer.state.items()}
+    state = counted(
+        {p: {name: _kept(v) for name, v in held.items()} for p, held in optimizer.state.items()}
+    )
     streams = random.get_state()
     own = getattr(data, "generator", None)
     own_streams = own and own.get_state()

@@ -18,6 +18,7 @@ import numpy as np
 from chainrule import random
 from chainrule.anomaly import Watch, detect_anomaly
 from chainrule.errors import NonFiniteError, message
+from chainrule.optim.optimizer import counted
 from chainrule.recording import no_grad
 from chainrule.storage import Hold
 from chainrule.tape import record
@@ -133,10 +134,12 @@ class _Held:
             for x, before in self.tensors:
                 x.copy_(_returned(before))
         optimizer = self.trainer.optimizer
-        optimizer.state = {
-            p: {name: _returned(value) for name, value in state.items()}
-            for p, state in self.state.items()
-        }
+        optimizer.state = counted(
+            {
+                p: {name: _returned(value) for name, value in state.items()}
+                for p, state in self.state.items()
+            }
+        )
         for group, before in zip(optimizer.param_groups, self.groups, strict=True):
             group.update(before)
         optimizer.zero_grad()
