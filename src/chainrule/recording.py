@@ -40,20 +40,21 @@ class _GradMode:
     """A context manager and decorator that sets whether histories are recorded."""
 
     mode = True
+    _before: tuple[Any, ...] = ()  # the mode before the latest entry, and what was before that
 
     def __init__(self, function: Callable[..., Any] | None = None) -> None:
-        self._before: list[bool] = []
         if function is not None:
             raise UsageError(
                 message(type(self).__name__, "no brackets", f"@{type(self).__name__}()")
             )
 
     def __enter__(self) -> None:
-        self._before.append(recorder().grad_enabled)
-        recorder().grad_enabled = self.mode
+        rec = recorder()
+        self._before = rec.grad_enabled, self._before
+        rec.grad_enabled = self.mode
 
     def __exit__(self, *error: object) -> None:
-        recorder().grad_enabled = self._before.pop()
+        recorder().grad_enabled, self._before = self._before
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)

@@ -12,7 +12,7 @@ from typing import Any
 
 from chainrule.storage import recorder
 
-__all__ = ["TRACES", "Changes", "CountedDict", "changes", "running", "touched"]
+__all__ = ["TRACES", "Changes", "CountedDict", "CountedList", "changes", "running", "touched"]
 
 
 class Changes:
@@ -28,7 +28,7 @@ changes = Changes()
 
 
 class CountedDict(dict[Any, Any]):
-    """A dict that counts its changes in ``changes.items``.
+    """An optimizer's dict: it counts its changes in ``changes.items``.
 
     >>> rates = CountedDict(lr=0.1)
     >>> before = changes.items
@@ -40,29 +40,34 @@ class CountedDict(dict[Any, Any]):
     __slots__ = ()
 
 
-def _counting(name: str) -> Any:
-    change = getattr(dict, name)
+class CountedList(list[Any]):
+    """An optimizer's list of groups or parameters: it counts its changes in ``changes.count``."""
 
-    def counting(self: CountedDict, *args: Any, **kwargs: Any) -> Any:
-        result = change(self, *args, **kwargs)
-        changes.items += 1
-        return result
-
-    return wraps(change)(counting)
+    __slots__ = ()
 
 
-_CHANGES = (
-    "__setitem__",
-    "__delitem__",
-    "__ior__",
-    "clear",
-    "pop",
-    "popitem",
-    "setdefault",
-    "update",
+def _count_in(kind: type, counter: str, methods: str) -> None:
+    """Have methods of a class count in ``changes`` when they have made their change."""
+
+    def counting(change: Any) -> Any:
+        @wraps(change)
+        def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return change(self, *args, **kwargs)
+            finally:
+                setattr(changes, counter, getattr(changes, counter) + 1)
+
+        return method
+
+    for name in methods.split():
+        setattr(kind, name, counting(getattr(kind, name)))
+
+
+_OF_BOTH = "__setitem__ __delitem__ clear pop"
+_count_in(CountedDict, "items", f"{_OF_BOTH} __ior__ popitem setdefault update")
+_count_in(
+    CountedList, "count", f"{_OF_BOTH} __iadd__ __imul__ append extend insert remove reverse sort"
 )
-for _name in _CHANGES:
-    setattr(CountedDict, _name, _counting(_name))
 
 TRACES: list[Any] = []  # those that run now, in any thread
 

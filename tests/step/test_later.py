@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.errors import ReadOnlyError, ShapeError
 from chainrule.run.llvm import plain
+from chainrule.step.trace import LookError
 
 
 @pytest.fixture
@@ -42,7 +44,8 @@ def test_a_result_is_what_it_would_be_at_once(step, touch):
     y = step(cr.ones(2))
     assert isinstance(y, cr.Tensor)
     assert touch(y) == 3
-    assert type(y) is cr.Tensor
+    assert touch(y) == 3
+    assert (y * 2).item() == 6 and type(y) is cr.Tensor
     assert touch(y) == 3
 
 
@@ -53,6 +56,28 @@ def test_what_is_set_first_stays(step):
     assert y.name == "loss"
     with pytest.raises(AttributeError):
         _ = step(cr.ones(2)).no_such_thing
+
+
+def test_a_result_that_is_read_is_a_snapshot():
+    w = cr.ones(2)
+    f = cr.compile(lambda x: x * w)
+    for _ in range(4):
+        y = f(cr.tensor([1.0, 2.0]))
+    seen = y.numpy()
+    with pytest.raises(ReadOnlyError):
+        seen[0] = 7
+    y += 1
+    assert seen.tolist() == [1, 2] and y.tolist() == y.numpy().tolist() == [2, 3]
+    with pytest.raises(ShapeError, match="one element"):
+        f(cr.tensor([1.0, 2.0])).item()
+
+
+def test_a_trace_hears_of_a_result_that_is_read():
+    f = cr.compile(lambda x: x * 2)
+    for _ in range(4):
+        y = f(cr.ones(1))
+    with pytest.raises(LookError):
+        cr.compile(lambda x: x * y.item())(cr.ones(1))
 
 
 def test_a_result_belongs_to_its_own_call(step):

@@ -362,6 +362,65 @@ def test_a_state_that_somebody_empties_or_fills():
     assert run(False) == run(True)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state, p: state.update({p: {"momentum_buffer": cr.ones(4, 8)}}),
+        lambda state, p: state[p].update(momentum_buffer=cr.ones(4, 8)),
+        lambda state, p: state[p].pop("momentum_buffer"),
+        lambda state, p: state.pop(p),
+        lambda state, p: state.__delitem__(p),
+        lambda state, p: state[p].__ior__({"momentum_buffer": cr.ones(4, 8)}),
+        lambda state, p: state[p].clear(),
+        lambda state, p: state.setdefault(p, {})["momentum_buffer"].mul_(2),
+    ],
+)
+@pytest.mark.parametrize("own", [False, True])
+def test_a_state_that_somebody_changes(change, own):
+    """``own``: the optimizer's dicts are somebody's, not its own."""
+
+    def run(compiled):
+        cr.manual_seed(2)
+        net = nn.Linear(8, 4)
+        optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+        step = step_of(net, optimizer)
+        step = cr.compile(step) if compiled else step
+        (batch,) = batches(8)
+        step(*batch)
+        if own:
+            optimizer.state = {p: dict(held) for p, held in optimizer.state.items()}
+        for k in range(12):
+            step(*batch)
+            if k in (3, 7):
+                change(optimizer.state, net.weight)
+        return bits(net, optimizer)
+
+    assert run(False) == run(True)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_a_rate_that_is_set_in_any_way(name):
+    def run(compiled):
+        cr.manual_seed(2)
+        net = nn.Linear(8, 4)
+        optimizer = getattr(optim, name)(net.parameters(), lr=0.1)
+        step = step_of(net, optimizer)
+        step = cr.compile(step) if compiled else step
+        (batch,) = batches(8)
+        (group,) = optimizer.param_groups
+        for k in range(16):
+            step(*batch)
+            if k == 3:
+                group.update(lr=0.2)
+            if k == 7:
+                group |= {"lr": 0.3}
+            if k == 11:
+                optimizer.param_groups[0] = {**group, "lr": 0.4}
+        return bits(net, optimizer)
+
+    assert run(False) == run(True)
+
+
 def test_a_schedule_inside():
     def run(compiled):
         cr.manual_seed(2)
@@ -957,15 +1016,18 @@ def test_two_threads():
         return w * 1
 
     def work():
-        for _ in range(50):
-            add(cr.ones(1))
+        x = cr.ones(1)
+        for _ in range(500):
+            add(x)
 
+    work()  # it is this thread's alone, until the others come
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()
+    work()
     for thread in threads:
         thread.join()
-    assert w.item() == 100
+    assert w.item() == 2000
 
 
 def test_variables_of_functions_that_are_called():

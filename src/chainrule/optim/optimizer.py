@@ -13,7 +13,7 @@ from chainrule.lines import is_ours, user_line
 from chainrule.storage import Storage, recorder
 from chainrule.tensor import Tensor, tensor
 from chainrule.tensor.handle import LET_GO
-from chainrule.tracing import CountedDict, changes, running
+from chainrule.tracing import CountedDict, CountedList, changes, running
 
 __all__ = ["Optimizer"]
 
@@ -41,7 +41,7 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = defaults
-        self.param_groups: list[dict[str, Any]] = []
+        self.param_groups: list[dict[str, Any]] = CountedList()
         self.state: dict[Tensor, State] = CountedDict()
         self._last_grad = (0, -1)  # the first gradient of the last step: identity and version
         self._uncleared = 0  # steps since a gradient began anew
@@ -81,7 +81,7 @@ class Optimizer:
             raise UsageError(message(self._name, got, "all or none", remedy=remedy))
         self._check_params(params)
         self._check(group)
-        group["params"] = params
+        group["params"] = CountedList(params)
         if names:
             group["param_names"] = names
         self.param_groups.append(group)

@@ -14,7 +14,7 @@ from chainrule.step.bound import Bound
 from chainrule.step.effects import Argument, Effects
 from chainrule.step.extract import Extract
 from chainrule.step.guards import Guards, Options, StaleError
-from chainrule.step.later import later
+from chainrule.step.later import array_of, later
 from chainrule.step.nest import builder
 from chainrule.step.trace import Trace
 from chainrule.step.variables import Variables
@@ -61,12 +61,9 @@ class Result:
         return self.fill(Tensor.__new__(Tensor), value)
 
     def fill(self, made: Tensor, value: Any) -> Tensor:
-        """Make a new handle a tensor with this value: an array, or a row and a place in it."""
-        if isinstance(value, tuple):
-            row, place = value
-            value = np.asarray(row[place])
+        """Make a new handle a tensor with this value."""
         storage = Storage.__new__(Storage)
-        storage.node, storage.version, storage.committed = self.node(value), 0, None
+        storage.node, storage.version, storage.committed = self.node(array_of(value)), 0, None
         storage.node.holders = 1
         made._bind(storage)
         made._leaf, made._name = self._leaf, self._label

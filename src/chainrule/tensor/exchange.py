@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.errors import DtypeError, ReadOnlyError, message
 from chainrule.tensor.operands import NUMBERS
 
-__all__ = ["Snapshot", "called_by_numpy"]
+__all__ = ["Snapshot", "called_by_numpy", "snapshot"]
 
 
 class Snapshot(np.ndarray):
@@ -37,6 +37,13 @@ class Snapshot(np.ndarray):
 
     def __reduce__(self):
         return np.array(self).__reduce__()
+
+
+def snapshot(value: np.ndarray) -> Snapshot:
+    """A read-only look at an array."""
+    found = value.view(Snapshot)
+    found.setflags(write=False)
+    return found
 
 
 # NumPy's name -> the method of a tensor on the left, and of one on the right.

@@ -27,7 +27,7 @@ from chainrule.ops import elementwise, leaf
 from chainrule.ops.movement import concatenate
 from chainrule.storage import FAILED, Recorded, Storage, recorder
 from chainrule.tensor import indexing
-from chainrule.tensor.exchange import Snapshot, called_by_numpy
+from chainrule.tensor.exchange import called_by_numpy, snapshot
 from chainrule.tensor.filling import Filling
 from chainrule.tensor.operands import number_node
 from chainrule.tensor.path import Step
@@ -301,9 +301,7 @@ class Tensor(Filling, Views):
 
     def numpy(self) -> np.ndarray:
         """A read-only snapshot: what is written to the tensor later does not show in it."""
-        snapshot = self._value().view(Snapshot)
-        snapshot.flags.writeable = False
-        return snapshot
+        return snapshot(self._value())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         value = self._value()
