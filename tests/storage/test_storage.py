@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
+from chainrule import nn
 from chainrule.ops import elementwise, movement
-from chainrule.storage import FAILED, PENDING, Program, recorder
+from chainrule.run import reference
+from chainrule.storage import FAILED, PENDING, Program, Recorder, recorder
 
 
 def repeated():
@@ -498,6 +500,42 @@ def test_ctrl_c_in_the_middle_of_a_program(monkeypatch):
         z.tolist()
     state += 1
     assert (state * 3).tolist() == [9, 9, 9]
+
+
+@pytest.mark.parametrize("read", ["itself", "by a forward"])
+@pytest.mark.parametrize("after", range(6))
+def test_ctrl_c_while_initial_values_are_computed(monkeypatch, read, after):
+    def network():
+        cr.manual_seed(1)
+        net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+        nn.init.orthogonal_(net[2].weight)
+        return net
+
+    def values(net):
+        if read == "itself":
+            return [p.tolist() for p in net.parameters()]
+        return [net(cr.ones(1, 3)).tolist(), *values_of_state(net)]
+
+    def values_of_state(net):
+        return [value.tolist() for value in net.state_dict().values()]
+
+    left, compute = after, reference.reference_value
+
+    def interrupted(*inputs, **meta):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return compute(*inputs, **meta)
+
+    net = network()
+    with monkeypatch.context() as patched:
+        patched.setattr(Recorder, "execute", staticmethod(reference.run))
+        patched.setattr(reference, "reference_value", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            values(net)
+    assert values(net) == values(network())
+    assert values_of_state(net) == values_of_state(network())
 
 
 def test_an_exception_of_the_user_s_in_the_middle_of_a_step():

@@ -203,7 +203,7 @@ class _Copies:
         twin = self.made[id(module)] = object.__new__(type(module))
         own = {
             name: copied(value) if type(value) in (dict, list, set) else value
-            for name, value in module.__dict__.items()
+            for name, value in tuple(module.__dict__.items())
             if name != "_known_paths"
         }
         own.update(training=False, _hooks={}, _pre_hooks={}, _backward_hooks={})

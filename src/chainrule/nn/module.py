@@ -320,7 +320,7 @@ class Module:
 
     def __getstate__(self) -> dict[str, Any]:
         made_anew = ("_known_paths", "_compiled")
-        return {n: value for n, value in self.__dict__.items() if n not in made_anew}
+        return {n: value for n, value in tuple(self.__dict__.items()) if n not in made_anew}
 
     # ------------------------------------------------------------ the tree
 

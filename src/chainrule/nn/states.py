@@ -32,7 +32,7 @@ def refuse_hidden_modules(root: Any, kind: type) -> None:
     """Raise for modules in a plain list, tuple or dict: they would silently not learn."""
     known = set(root.modules())
     for path, module in root.named_modules():
-        for name, value in module.__dict__.items():
+        for name, value in tuple(module.__dict__.items()):  # a first forward adds to it meanwhile
             if name.startswith("_") or not isinstance(value, (list, tuple, dict)):
                 continue
             held = value.values() if isinstance(value, dict) else value

@@ -148,7 +148,7 @@ class Guards:
 def _attributes(module: Any, but: set[str]) -> list[Any]:
     """Names and values, those of its dicts (parameters, modules, hooks) one by one."""
     found: list[Any] = []
-    for name, value in module.__dict__.items():
+    for name, value in tuple(module.__dict__.items()):
         if name in but or name == "_known_paths":
             continue
         found.append(name)

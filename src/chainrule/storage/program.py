@@ -149,11 +149,11 @@ class Program:
         self.failed_at = min(self.failed_at, node.sequence)
 
     def abandon(self, error: BaseException) -> None:
-        """Nothing more will be computed (Ctrl-C)."""
+        """Nothing more will be computed (Ctrl-C); initial values wait until they are read again."""
         self.failure, self.failed_at = error, -inf
         told = error if str(error) else type(error)("Interrupted before it was computed.")
         for node in self.nodes:
-            if node.state == PENDING:
+            if node.state == PENDING and not node.initial:
                 node.state, node.failure = FAILED, told
 
     def stands(self, node: Recorded) -> bool:
