@@ -1,4 +1,4 @@
-"""The tape of ``cr.record()``: values and error signals of the very program that runs.
+"""A reader of the graph that keeps what it sees.
 
 A tape is one more reader of the graph.  It holds what it wants to keep, so the values are not freed
 when the program has run; it records nothing, computes nothing, and can't change a bit.

@@ -1,0 +1,163 @@
+"""A step of a tape as plain values, which a file can hold, and the tape made of them again.
+
+What was recorded live and what was read from a run is opened by the same calls: ``kept_step`` takes
+a step apart, ``tape_of`` puts together a ``Tape`` with the same graph, names and numbers.  Of a
+large batch the first samples are kept: where a node has samples, its array has these alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from chainrule.dtypes import dtype_of
+from chainrule.graph import Node
+from chainrule.ops import REGISTRY, leaf
+from chainrule.ops.leaf import parameter
+from chainrule.ops.op import Elementwise, Op
+from chainrule.storage import Hold, recorder
+from chainrule.tape.tape import Tape, _Call, _Step
+from chainrule.tensor import Tensor
+
+__all__ = ["kept_step", "sample_nodes", "tape_of"]
+
+ELEMENTS = 1 << 22  # of one array: a larger one is left out
+
+
+class Foreign(Op):
+    """An op that this process does not know: of a user's own, or of another release."""
+
+    why_not = "it was read from a file"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def kept_step(tape: Tape, count: int = 0, rows: int = 0) -> dict[str, Any]:
+    """The latest step of a tape: its graph, calls, values, error signals and their addends.
+
+    Of a batch of ``count`` samples the first ``rows`` are kept; all without these two.  Arrays are
+    copies; one of more than 4 million elements is left out.
+    """
+    step = tape._step
+    number = {node: k for k, node in enumerate(step.order)}
+    cut = sample_nodes(step.order, count) if rows < count else set()
+    kept: dict[str, Any] = {
+        "step": step.number,
+        "batch": count,
+        "rows": min(rows, count),
+        "nodes": [_described(node, number, node in cut) for node in step.order],
+        "calls": [[call.root, call.path, number[call.twin], call.run] for call in step.calls],
+        "losses": [number[node] for node in step.losses],
+        "left_out": [],
+    }
+
+    def taken(node: Node, array: np.ndarray) -> np.ndarray | None:
+        array = array[:rows] if node in cut else array
+        if array.size > ELEMENTS:
+            kept["left_out"].append(number[node])
+            return None
+        return np.array(array, order="C")
+
+    arrays = {
+        "values": {node: hold.node.result() for node, hold in step.holds.items()},
+        "bars": {node: bar._value() for node, bar in step.bars.items()},
+    }
+    for what, found in arrays.items():
+        pairs = {str(number[node]): taken(node, array) for node, array in found.items()}
+        kept[what] = {place: array for place, array in pairs.items() if array is not None}
+    kept["addends"] = {
+        str(number[node]): [taken(node, addend._value()) for addend in addends]
+        for node, addends in step.addends.items()
+        if len(addends) > 1 and str(number[node]) in kept["bars"]
+    }
+    kept["left_out"] = sorted(set(kept["left_out"]))
+    return kept
+
+
+def tape_of(kept: Mapping[str, Any]) -> Tape:
+    """The tape of a step that was kept."""
+    step = _Step(kept["step"])
+    step.order = nodes = list(_nodes(kept["nodes"]))
+    step.calls = [_Call(root, path, nodes[k], run) for root, path, k, run in kept["calls"]]
+    step.losses = [nodes[k] for k in kept["losses"]]
+    for place, array in kept["values"].items():
+        node = nodes[int(place)]
+        made = recorder().leaf(leaf.data, np.asarray(array), node.dtype)
+        step.holds[node] = Hold(made)
+    step.bars = {nodes[int(k)]: _tensor(array) for k, array in kept["bars"].items()}
+    step.addends = {node: [bar] for node, bar in step.bars.items()}
+    for place, addends in kept["addends"].items():
+        step.addends[nodes[int(place)]] = [_tensor(addend) for addend in addends]
+    tape = Tape()
+    tape._step = step
+    return tape
+
+
+def sample_nodes(order: Sequence[Node], count: int) -> set[Node]:
+    """The nodes whose axis 0 are the ``count`` samples of a batch.
+
+    Data and random numbers with so many rows begin it, and it goes on as long as an op leaves the axis where it is.
+    What is summed over the batch, such as the means of a batch normalisation, has no samples; what
+    is combined with samples one by one, such as a bias that is repeated or a dropout mask, has.
+    """
+    begin = leaf.data, REGISTRY["random_bits"]
+    found = {node for node in order if node.op in begin and node.shape[:1] == (count,)}
+    for node in order:
+        if node.shape[:1] == (count,) and _keeps_samples(node, found):
+            found.add(node)
+    for node in reversed(order):
+        if node in found and isinstance(node.op, Elementwise):
+            found.update(s for s in node.inputs if s.shape == node.shape and s.op is not parameter)
+    return found
+
+
+def _keeps_samples(node: Node, found: set[Node]) -> bool:
+    meta, sources = node.meta, [source for source in node.inputs if source in found]
+    if node.op.name == "permute":
+        return bool(sources) and meta["axes"][0] == 0
+    if node.op.name == "matmul" and len(node.shape) == 2:
+        return node.inputs[0] in found  # the rows of the right factor are summed over
+    summed = meta.get("axes", meta.get("axis", ()))
+    return bool(sources) and 0 not in (summed if isinstance(summed, tuple) else (summed,))
+
+
+def _described(node: Node, number: Mapping[Node, int], cut: bool) -> dict[str, Any]:
+    plain = REGISTRY.get(node.op.name) is node.op
+    return {
+        "op": node.op.name,
+        "inputs": [number[source] for source in node.inputs],
+        "meta": dict(node.meta) if plain else {name: repr(v) for name, v in node.meta.items()},
+        "shape": list(node.shape),
+        "dtype": node.dtype.name,
+        "name": node.name,
+        "scope": node.scope,
+        "where": node.where,
+        "samples": cut,
+    }
+
+
+def _nodes(described: Iterable[Mapping[str, Any]]) -> Iterator[Node]:
+    nodes: list[Node] = []
+    for one in described:
+        file, _, line = one["where"].rpartition(":")
+        node = Node(
+            REGISTRY.get(one["op"]) or Foreign(one["op"]),
+            tuple(nodes[k] for k in one["inputs"]),
+            one["meta"],
+            tuple(one["shape"]),
+            dtype_of(np.dtype(one["dtype"])),
+            name=one["name"],
+            scope=one["scope"],
+            line=(SimpleNamespace(co_filename=file), int(line)) if file else None,
+        )
+        nodes.append(node)
+        yield node
+
+
+def _tensor(array: Any) -> Tensor:
+    array = np.asarray(array)
+    return Tensor._of(recorder().leaf(leaf.data, array, dtype_of(array.dtype)))
