@@ -11,6 +11,7 @@ import pytest
 
 from chainrule.cli import main
 from chainrule.systems import SYSTEMS
+from chainrule.train import open_run
 from chainrule.train.checkpoint import load
 
 
@@ -194,3 +195,19 @@ def test_the_first_number_that_is_not_finite_is_one_message(capsys):
     error = capsys.readouterr().err
     assert "needs finite numbers" in error and "The parameters are those before this step." in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_training_that_is_recorded(capsys):
+    assert main(["train", "--record", "lenet", "--epochs", "1"]) == 0
+    records = open_run("last").records
+    assert {0, 1, 2, 4, 8} <= set(records.steps()) and records.tape(4)["conv2"].bar.ndim == 4
+    assert len(records.statistics()) == 40
+    assert main(["train", "lenet", "--record", "steps=3 nodes=fc*", "--epochs", "1"]) == 0
+    assert open_run("last").records.steps() == [3]
+    assert main(["train", "--resume", "last", "--epochs", "2"]) == 0
+    assert open_run("last").records.statistics().steps.tolist() == list(range(80))
+    assert main(["train", "lenet", "--record", "none", "--epochs", "1"]) == 0
+    assert not open_run("last").records
+    capsys.readouterr()
+    assert main(["train", "lenet", "--record=steps=x"]) == 2
+    assert "needs all, none, steps=0,10,50-60 or nodes=conv*,fc1" in capsys.readouterr().err

@@ -35,6 +35,7 @@ VERBS = (
     "plan",
     "bench",
     "plot",
+    "studio",
     "gradcheck",
     "run",
     "data",
@@ -76,6 +77,14 @@ def _verbs_of(args: Sequence[str]) -> Iterable[str]:
     return () if not args or args[0] == "--version" else VERBS
 
 
+def _completed(args: Sequence[str]) -> list[str]:
+    """The arguments, with the values that a verb lets one leave out."""
+    if not args or args[0] not in VERBS:
+        return list(args)
+    verb = importlib.import_module(f"chainrule.cli.{args[0]}")
+    return getattr(verb, "completed", list)(args)
+
+
 def _start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
@@ -115,9 +124,9 @@ def main(args: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # no terminal is too old for a message
     try:
-        given = sys.argv[1:] if args is None else args
+        given = _completed(sys.argv[1:] if args is None else args)
         click_command = typer.main.get_command(command_line(_verbs_of(given)))
-        done = click_command.main(args, prog_name="chainrule", standalone_mode=False)
+        done = click_command.main(given, prog_name="chainrule", standalone_mode=False)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return 130

@@ -18,6 +18,7 @@ from chainrule.cli.paint import paint, side_by_side
 from chainrule.errors import CheckpointError, DataError, UsageError, did_you_mean, message
 from chainrule.systems import SYSTEMS, Figure, Recipe, Report
 from chainrule.train.progress import Progress
+from chainrule.train.record import Wanted
 from chainrule.train.runs import RUNS, Run, open_run
 from chainrule.train.session import Choices, Session
 
@@ -32,10 +33,25 @@ Examples:
   chainrule train
   chainrule train lenet
   chainrule train lenet --epochs 3 --seed 1
+  chainrule train lenet --record
   chainrule train lenet --data mnist --data-dir ~/mnist
   chainrule train --resume lenet-001
   chainrule train xor --out my-xor
 """
+
+
+def completed(args: Sequence[str]) -> list[str]:
+    """The arguments, with the value of a ``--record`` that has none.
+
+    >>> completed(["train", "--record", "lenet"])
+    ['train', '--record=auto', 'lenet']
+    """
+    found = list(args)
+    for k, arg in enumerate(found):
+        if arg == "--record":
+            after = found[k + 1] if k + 1 < len(found) else ""
+            found[k] = arg if Wanted.reads(after) else "--record=auto"
+    return found
 
 
 def run(
@@ -59,6 +75,10 @@ def run(
         int | None, typer.Option(min=0, help="Threads that prepare batches; 0.")
     ] = None,
     nan: Annotated[str, typer.Option(help="stop, strict or ignore at the first NaN.")] = "stop",
+    record: Annotated[
+        str | None,
+        typer.Option(metavar="[WHAT]", help="For the studio: all, steps=0,10-20, nodes=conv*."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a system."""
@@ -71,6 +91,7 @@ def run(
             "--lr": lr,
             "--batch-size": batch_size,
             "--out": out,
+            "--record": record,
         }
         _refuse_with_resume(system, fixed)
         _resume(resume, epochs, json, data_dir=data_dir, workers=workers, every=checkpoint_every)
@@ -89,7 +110,10 @@ def run(
     name, recipe = _recipe(system, data)
     changed = {"epochs": epochs, "lr": lr, "batch_size": batch_size}
     recipe = replace(recipe, **{name: value for name, value in changed.items() if value})
-    choices = Choices(system, name, seed or 0, data_dir, workers or 0, nan, checkpoint_every)
+    Wanted.of(record or False)  # told now, not after the folder is made
+    choices = Choices(
+        system, name, seed or 0, data_dir, workers or 0, nan, checkpoint_every, record
+    )
     session = Session.begin(recipe, choices, out)
     _train(session, json, full=not any(changed.values()))
 

@@ -25,6 +25,7 @@ from chainrule.tensor import Tensor
 __all__ = ["kept_step", "sample_nodes", "tape_of"]
 
 ELEMENTS = 1 << 22  # of one array: a larger one is left out
+MOVED = "reshape", "permute", "expand"  # numbers of their source, which are put there when read
 
 
 def foreign(op: str) -> Op:
@@ -49,7 +50,6 @@ def kept_step(tape: Tape, count: int = 0, rows: int = 0) -> dict[str, Any]:
         "step": step.number,
         "batch": count,
         "rows": min(rows, count),
-        "nodes": [_described(node, number, node in cut) for node in step.order],
         "calls": [[call.root, call.path, number[call.twin], call.run] for call in step.calls],
         "losses": [number[node] for node in step.losses],
         "left_out": [],
@@ -62,13 +62,24 @@ def kept_step(tape: Tape, count: int = 0, rows: int = 0) -> dict[str, Any]:
             return None
         return np.array(array, order="C")
 
+    def moved(node: Node) -> bool:
+        if node.op.name not in MOVED or node.inputs[0] not in step.holds:
+            return False
+        return node.op.name == "expand" or (node in cut) == (node.inputs[0] in cut)
+
     arrays = {
-        "values": {node: hold.node.result() for node, hold in step.holds.items()},
+        "values": {
+            node: hold.node.result() for node, hold in step.holds.items() if not moved(node)
+        },
         "bars": {node: bar._value() for node, bar in step.bars.items()},
     }
     for what, found in arrays.items():
         pairs = {str(number[node]): taken(node, array) for node, array in found.items()}
         kept[what] = {place: array for place, array in pairs.items() if array is not None}
+    kept["nodes"] = [
+        _described(node, number) | {"samples": node in cut, "moved": moved(node)}
+        for node in step.order
+    ]
     kept["addends"] = {
         str(number[node]): [taken(node, addend._value()) for addend in addends]
         for node, addends in step.addends.items()
@@ -84,10 +95,13 @@ def tape_of(kept: Mapping[str, Any]) -> Tape:
     step.order = nodes = list(_nodes(kept["nodes"]))
     step.calls = [_Call(root, path, nodes[k], run) for root, path, k, run in kept["calls"]]
     step.losses = [nodes[k] for k in kept["losses"]]
-    for place, array in kept["values"].items():
-        node = nodes[int(place)]
-        made = recorder().leaf(leaf.data, np.asarray(array), node.dtype)
-        step.holds[node] = Hold(made)
+    values = {nodes[int(place)]: np.asarray(array) for place, array in kept["values"].items()}
+    for node, described in zip(nodes, kept["nodes"], strict=True):
+        if described["moved"] and node.inputs[0] in values:
+            shape = [kept["rows"], *node.shape[1:]] if described["samples"] else node.shape
+            values[node] = _moved(node, shape, values[node.inputs[0]])
+    for node, array in values.items():
+        step.holds[node] = Hold(recorder().leaf(leaf.data, array, node.dtype))
     step.bars = {nodes[int(k)]: _tensor(array) for k, array in kept["bars"].items()}
     step.addends = {node: [bar] for node, bar in step.bars.items()}
     for place, addends in kept["addends"].items():
@@ -100,9 +114,9 @@ def tape_of(kept: Mapping[str, Any]) -> Tape:
 def sample_nodes(order: Sequence[Node], count: int) -> set[Node]:
     """The nodes whose axis 0 are the ``count`` samples of a batch.
 
-    Data and random numbers with so many rows begin it, and it goes on as long as an op leaves the axis where it is.
-    What is summed over the batch, such as the means of a batch normalisation, has no samples; what
-    is combined with samples one by one, such as a bias that is repeated or a dropout mask, has.
+    Data and random numbers with so many rows begin it, and it goes on as long as an op leaves the
+    axis where it is.  What is summed over the batch, such as the means of a batch normalisation,
+    has no samples; what is combined with samples one by one, such as a repeated bias, has.
     """
     begin = leaf.data, REGISTRY["random_bits"]
     found = {node for node in order if node.op in begin and node.shape[:1] == (count,)}
@@ -125,7 +139,15 @@ def _keeps_samples(node: Node, found: set[Node]) -> bool:
     return bool(sources) and 0 not in (summed if isinstance(summed, tuple) else (summed,))
 
 
-def _described(node: Node, number: Mapping[Node, int], cut: bool) -> dict[str, Any]:
+def _moved(node: Node, shape: Sequence[int], source: np.ndarray) -> np.ndarray:
+    """The value of a node that moves its source's numbers; ``shape`` has the kept samples alone."""
+    if node.op.name == "permute":
+        return source.transpose(node.meta["axes"])
+    move = np.broadcast_to if node.op.name == "expand" else np.reshape
+    return move(source, tuple(shape))
+
+
+def _described(node: Node, number: Mapping[Node, int]) -> dict[str, Any]:
     plain = REGISTRY.get(node.op.name) is node.op
     return {
         "op": node.op.name,
@@ -136,7 +158,6 @@ def _described(node: Node, number: Mapping[Node, int], cut: bool) -> dict[str, A
         "name": node.name,
         "scope": node.scope,
         "where": node.where,
-        "samples": cut,
     }
 
 

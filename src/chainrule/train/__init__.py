@@ -29,6 +29,8 @@ from chainrule.train.metrics import (
     mean_squared_error,
 )
 from chainrule.train.progress import Progress
+from chainrule.train.record import Recording
+from chainrule.train.records import Records
 from chainrule.train.runs import Run, open_run
 from chainrule.train.trainer import Trainer
 
@@ -44,6 +46,8 @@ __all__ = [
     "LRRange",
     "lr_range_test",
     "Progress",
+    "Recording",
+    "Records",
     "Metric",
     "accuracy",
     "error",

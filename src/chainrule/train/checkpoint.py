@@ -33,6 +33,7 @@ __all__ = [
     "read_checkpoint",
     "save",
     "save_checkpoint",
+    "serialized",
 ]
 
 FORMAT = 1
@@ -50,6 +51,15 @@ def save(value: Any, path: str | PathLike[str] | IO[bytes]) -> None:
     a ``state_dict()``.  Raises CheckpointError for anything else, and if the disk is full; then the
     file that was there before is still there, whole.
     """
+    content = serialized(value)
+    if isinstance(path, str | PathLike):
+        write_atomically(path, content, error=CheckpointError)
+    else:
+        path.write(content)
+
+
+def serialized(value: Any) -> bytes:
+    """The content of the file that ``save`` writes."""
     from safetensors.numpy import save as serialize
 
     tensors: dict[str, np.ndarray] = {}
@@ -60,11 +70,7 @@ def save(value: Any, path: str | PathLike[str] | IO[bytes]) -> None:
         "nesting": nesting,
         "sha256": _checksum(nesting, tensors),
     }
-    content = serialize(tensors, metadata)
-    if isinstance(path, str | PathLike):
-        write_atomically(path, content, error=CheckpointError)
-    else:
-        path.write(content)
+    return serialize(tensors, metadata)
 
 
 def load(

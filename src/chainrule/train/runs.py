@@ -4,6 +4,7 @@
     metrics.sqlite        figures(epoch, name, value), readable while the training runs
     last.safetensors      the last checkpoint, of a whole epoch or of a place in the middle of one
     log.txt               the lines that the command line printed
+    record/               what the studio shows of it, if the training was recorded
     lock                  held by the process that trains; its number is inside
 
 A folder is claimed by making it, which succeeds for one process alone.  The lock is the system's:
@@ -25,6 +26,7 @@ from chainrule.errors import CheckpointError, DataError, UsageError, message, ne
 from chainrule.files import write_atomically
 from chainrule.train.checkpoint import read_checkpoint
 from chainrule.train.figures import Figures
+from chainrule.train.records import Records
 
 __all__ = ["RUNS", "Run", "open_run"]
 
@@ -80,6 +82,11 @@ class Run:
     def checkpoint(self) -> Path:
         """The file of the last whole epoch's checkpoint."""
         return self.folder / "last.safetensors"
+
+    @property
+    def records(self) -> Records:
+        """What was recorded of the training for the studio; nothing, unless it was asked for."""
+        return Records(self.folder / "record")
 
     @property
     def metrics_file(self) -> Path:

@@ -24,6 +24,7 @@ from chainrule.data import TensorDataset
 from chainrule.errors import UsageError, message
 from chainrule.train.callbacks import Callback, keep
 from chainrule.train.progress import kept_epochs
+from chainrule.train.record import Recording, Wanted
 from chainrule.train.runs import Run
 from chainrule.train.trainer import Trainer
 
@@ -44,6 +45,7 @@ class Choices:
     workers: int = 0
     nan: str = "stop"
     every: int | None = None  # steps between two checkpoints, instead of SECONDS
+    record: str | None = None  # what the studio shows of it, see ``record.Wanted``
 
 
 class Session(Callback):
@@ -84,7 +86,7 @@ class Session(Callback):
         config = run.config
         own = {name: config[name] for name in ("epochs", "lr", "batch_size")}
         recipe = replace(recipe, **own | ({"epochs": epochs} if epochs else {}))
-        known = ("system", "data", "seed", "data_dir", "workers", "nan", "every")
+        known = ("system", "data", "seed", "data_dir", "workers", "nan", "every", "record")
         choices = {name: config[name] for name in known if name in config}
         session = cls(recipe, Choices(**(choices | new)))
         session.run = run
@@ -114,6 +116,7 @@ class Session(Callback):
             "workers": choices.workers,
             "nan": choices.nan,
             "every": choices.every,
+            "record": choices.record,
             "versions": {"chainrule": chainrule.__version__, "numpy": np.__version__},
             "samples": _fingerprint(self.parts),
         }
@@ -140,6 +143,7 @@ class Session(Callback):
             callbacks=[*callbacks, self],
             schedule=recipe.schedule,
             nan=self.choices.nan,
+            record=self._recording(),
         )
         with self._interruptible():
             self.trainer.fit(
@@ -150,6 +154,10 @@ class Session(Callback):
                 verbose=False,
             )
         return self.trainer
+
+    def _recording(self) -> Recording | bool:
+        wanted = Wanted.of(self.choices.record or False)
+        return False if wanted is None else Recording(self.run.folder, wanted)
 
     def on_batch_end(self, trainer: Trainer, batch: int, batches: int | None) -> None:
         """Keep a place in the middle of an epoch now and then."""

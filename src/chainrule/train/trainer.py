@@ -33,6 +33,9 @@ from chainrule.train.nonfinite import MODES, guarded, health_of
 from chainrule.train.notices import Notices
 from chainrule.train.progress import Progress
 from chainrule.train.ranges import InputRange
+from chainrule.train.record import Recording, Wanted
+from chainrule.train.runs import Run
+from chainrule.train.statistics import Statistics
 
 __all__ = ["Trainer"]
 
@@ -50,8 +53,10 @@ class _Place:
     rates: list[float] = field(default_factory=list)  # of the groups, before the schedule
 
 
-def _step_of(model: Any, loss_of: Any, optimizer: Any, clip: Any) -> Callable[..., Any]:
-    def step(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+def _step_of(
+    model: Any, loss_of: Any, optimizer: Any, clip: Any, statistics: Any
+) -> Callable[..., Any]:
+    def update(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         optimizer.zero_grad()
         outputs = model(inputs)
         loss = loss_of(outputs, targets)
@@ -59,10 +64,18 @@ def _step_of(model: Any, loss_of: Any, optimizer: Any, clip: Any) -> Callable[..
         if clip is not None:
             clip(model.parameters())
         optimizer.step()
+        return loss.detach(), outputs.detach()
+
+    def step(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Any]:
+        figures = None
+        if statistics is None:
+            loss, outputs = update(inputs, targets)
+        else:
+            (loss, outputs), figures = statistics.of(lambda: update(inputs, targets))
         rec = recorder()
         looked_at = rec.taps or rec.watch is not None  # a tape shows the step, not our checks
         health = None if looked_at else health_of(optimizer)
-        return loss.detach(), outputs.detach(), health
+        return loss, outputs, health, figures
 
     return step
 
@@ -81,6 +94,8 @@ class Trainer:
     ``lambda p: nn.utils.clip_grad_norm_(p, 1.0)``.
     nan: "stop" (a loss or gradient that is not finite ends the training with the place where it
     arose; the parameters are those before the step), "strict" (every node is checked), "ignore".
+    record: what the studio shows of the training goes into the next folder of ``runs/``, or into
+    one that ``Recording(folder)`` names: True, "all" steps, "steps=0,10,50-60", "nodes=conv*".
 
     >>> import chainrule as cr
     >>> from chainrule import nn, optim
@@ -104,8 +119,10 @@ class Trainer:
         schedule_every: str = "epoch",
         clip: Callable[[Iterable[Tensor]], Any] | None = None,
         nan: str = "stop",
+        record: Any = False,
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.record = record if isinstance(record, Recording) else Wanted.of(record)
         self.metrics, self.callbacks = list(metrics), list(callbacks)
         self.schedule, self.schedule_every, self.clip, self.nan = (
             schedule,
@@ -121,11 +138,15 @@ class Trainer:
                 raise UsageError(message("Trainer", f"{name}={given!r}", " or ".join(known)))
         self.stop = self.evaluating = False
         self.last_loss = float("nan")  # of the latest step
+        self.samples = 0  # in its batch
         self.history, self.place, self._listening = History(), _Place(), list(callbacks)
         self._figures, self._range = Figures(self.metrics), InputRange()
-        self._parts: tuple[Any, ...] = (None,) * 4  # of which the compiled step is made
+        self._parts: tuple[Any, ...] = (None,) * 4  # of which compiled steps are made
+        self._steps: dict[Statistics | None, Compiled] = {}  # by the figures that they compute
         self._interrupts = Interrupts()
         self.health: Tensor | None = None  # of the latest step: see nonfinite.health_of
+        self.statistics: Statistics | None = None  # what each step computes of itself
+        self.figures_of_step: Tensor | None = None  # by it
 
     # ------------------------------------------------------------ fit
 
@@ -149,11 +170,14 @@ class Trainer:
         if epochs < 1:
             raise UsageError(message("Trainer.fit", f"epochs = {epochs}", "at least 1"))
         self.train_data, self.epochs = checked(train, epochs, resume_from), epochs
+        self.validation_data = validation_data
         if validation_data is not None:
             checked(validation_data, epochs, None)
         self.batches = len(train) if hasattr(train, "__len__") else None  # type: ignore[arg-type]
         self.history, self.place, self.stop = History(), _Place(), False
-        self._listening = [Notices(), *self.callbacks, *([Progress()] if verbose else [])]
+        recording = [self._recording()] if self.record is not None else []
+        shown = [Progress()] if verbose else []
+        self._listening = [Notices(), *self.callbacks, *recording, *shown]
         self._figures.reset()
         self._range = InputRange()
         self._by_progress = self.schedule is not None and not hasattr(self.schedule, "step")
@@ -177,6 +201,22 @@ class Trainer:
         self._tell("on_fit_end")
         return self.history
 
+    def _recording(self) -> Recording:
+        if isinstance(self.record, Recording):
+            return self.record
+        assert self.record is not None
+        run = Run.create(
+            type(self.model).__name__.lower(),
+            {
+                "system": None,
+                "model": {"name": type(self.model).__name__},
+                "loss": getattr(self.loss, "__name__", type(self.loss).__name__),
+                "optimizer": type(self.optimizer).__name__,
+                "epochs": self.epochs,
+            },
+        )
+        return Recording(run.folder, self.record, run)
+
     def _epoch(self, validation_data: Batches | None) -> None:
         place = self.place
         begun = time.perf_counter() - place.seconds
@@ -184,6 +224,7 @@ class Trainer:
         for batch in self._remaining():
             inputs, targets = pair(batch)
             self._range.learn(inputs)
+            self.samples = len(inputs)
             self._set_rates()
             self._tell("on_step_begin")
             with self._interrupts.step():
@@ -221,10 +262,13 @@ class Trainer:
 
     def step(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """One step: the five lines, compiled.  Returns loss and outputs, both computed."""
-        parts = self.model, self.loss, self.optimizer, self.clip
+        parts, statistics = (self.model, self.loss, self.optimizer, self.clip), self.statistics
         if any(a is not b for a, b in zip(parts, self._parts, strict=True)):
-            self._parts, self._compiled = parts, Compiled(_step_of(*parts), may_look=True)
-        loss, outputs, self.health = self._compiled(inputs, targets)
+            self._parts, self._steps = parts, {}
+        if statistics not in self._steps:
+            self._steps[statistics] = Compiled(_step_of(*parts, statistics), may_look=True)
+        step = self._steps[statistics]
+        loss, outputs, self.health, self.figures_of_step = step(inputs, targets)
         return loss, outputs
 
     # ------------------------------------------------------------ the learning rate
