@@ -1,0 +1,143 @@
+"""What the server answers: the pages, and under ``/api`` what they show.
+
+    GET  /api/runs          a summary of each run, newest first
+    GET  /api/runs/NAME     one run: its configuration, its figures by epoch
+    GET  /api/systems       what can be trained or computed
+    GET  /api/train         the training that was started here, and its last lines
+    POST /api/train         {"system": NAME} starts one; 409 while one runs
+    WS   /api/live          the runs and the training, then what changes of them
+
+An error is {"error": sentence, "remedy": sentence}.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+
+from chainrule.errors import ChainruleError
+from chainrule.studio.access import Guard
+from chainrule.studio.live import Live
+from chainrule.studio.pages import ASSETS, Pages
+from chainrule.studio.runs import Runs
+from chainrule.studio.training import BusyError, Training, systems
+
+__all__ = ["make_app"]
+
+MOST_BYTES = 10_000  # of a request's body
+
+
+def make_app(runs: Runs, token: str, port: int, assets: Path = ASSETS) -> Guard:
+    """The guarded application.  Its lifespan ends the training that it started."""
+    training = Training()
+    api = _Api(runs, training)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(training.stop)
+
+    routes = [
+        Route("/api/runs", api.runs),
+        Route("/api/runs/{name}", api.run),
+        Route("/api/systems", api.systems),
+        Route("/api/train", api.training, methods=["GET"]),
+        Route("/api/train", api.train, methods=["POST"]),
+        WebSocketRoute("/api/live", Live(api.state).serve),
+        Mount("/", Pages(assets)),
+    ]
+    errors = {HTTPException: _http_error, ChainruleError: _our_error, Exception: _bug}
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=errors)
+    return Guard(app, token, port)
+
+
+class _Api:
+    """The answers.  Functions without ``async`` run in a thread: they read files."""
+
+    def __init__(self, runs: Runs, training: Training) -> None:
+        self._runs, self._training = runs, training
+        self._systems = systems()
+
+    def state(self) -> dict[str, Any]:
+        """What a page on the runs shows."""
+        runs = self._runs.list()
+        return {"runs": runs, "training": self._training.state(runs)}
+
+    def runs(self, request: Request) -> Response:
+        return _json({"runs": self._runs.list()})
+
+    def run(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        found = self._runs.one(name)
+        if found is None:
+            return _error(404, f"There is no run {name}.", "The list of runs has those there are.")
+        return _json(found)
+
+    def systems(self, request: Request) -> Response:
+        return _json({"systems": self._systems})
+
+    def training(self, request: Request) -> Response:
+        return _json(self._training.state(self._runs.list()))
+
+    async def train(self, request: Request) -> Response:
+        system = await _asked_system(request)
+        if system is None:
+            return _error(400, "This is no request to train.", 'Send {"system": NAME} as JSON.')
+        try:
+            await run_in_threadpool(self._training.start, system)
+        except BusyError as busy:
+            return _error(409, str(busy), "Wait for its end, or end that process.")
+        return _json(await run_in_threadpool(lambda: self.state()["training"]), 202)
+
+
+async def _asked_system(request: Request) -> str | None:
+    """The system that a request names, or None if it is not what we read."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        return None
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            return None
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    system = asked.get("system") if isinstance(asked, dict) else None
+    return system if isinstance(system, str) else None
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return JSONResponse(value, status, {"Cache-Control": "no-store"})
+
+
+def _error(status: int, error: str, remedy: str) -> Response:
+    return _json({"error": error, "remedy": remedy}, status)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if request.url.path.startswith("/api/"):
+        remedy = "A page of another version may be open: load it again."
+        return _error(error.status_code, f"{request.url.path}: {error.detail}.", remedy)
+    sentence = f"{error.detail}: the studio begins at /.\n"
+    return PlainTextResponse(sentence, error.status_code, {"Cache-Control": "no-store"})
+
+
+def _our_error(request: Request, error: Exception) -> Response:
+    return _error(422, str(error), "Mend what it names, then look again.")
+
+
+def _bug(request: Request, error: Exception) -> Response:
+    sentence = f"{type(error).__name__}: {error}. This should not have happened."
+    return _error(500, sentence, "The terminal of chainrule studio shows where it did.")

@@ -1,0 +1,218 @@
+"""What the runs' folders hold, as JSON: read again where a file has changed, and only there.
+
+Nothing is written, and a training never waits for a look: figures come from a database that readers
+don't block, and a run's lock is tried only while the process that it names is alive.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from chainrule.errors import ChainruleError, DataError, message
+from chainrule.train.runs import RUNS, Run
+
+__all__ = ["Runs", "holder", "plain_json"]
+
+# Whatever changes in a run changes the time or size of one of these.
+FILES = ("config.json", "metrics.sqlite", "metrics.sqlite-wal", "lock", "record")
+
+Json = dict[str, Any]
+
+
+class Runs:
+    """The runs in a folder, and those ``also`` that lie elsewhere.
+
+    Threads may share it.  A run that can't be read has the status "damaged" and says why.
+    """
+
+    def __init__(self, folder: Path = RUNS, also: Iterable[Path] = ()) -> None:
+        self.folder, self.also = folder, {path.name: path for path in also}
+        self._read: dict[str, tuple[Any, Json]] = {}  # name -> what its files were, what they said
+        self._lock = threading.Lock()
+
+    def list(self) -> list[Json]:
+        """A summary of each run, the one that was started last first."""
+        with self._lock:
+            found = {name: self._summary(name, folder) for name, folder in self._folders().items()}
+            self._read = {name: self._read[name] for name in found}
+        return sorted(found.values(), key=lambda run: (run["started"], run["name"]), reverse=True)
+
+    def one(self, name: str) -> Json | None:
+        """A run's summary, its ``config`` and its ``history``: the figures of each epoch.
+
+        None if there is no run of this name.  Raises ChainruleError if it can't be read.
+        """
+        folder = self._folders().get(name)
+        if folder is None:
+            return None
+        run = Run(folder)
+        with self._lock:
+            summary = self._summary(name, folder)
+        return summary | {"config": plain_json(run.config), "history": plain_json(run.figures())}
+
+    def _folders(self) -> dict[str, Path]:
+        """Runs by name.  Only what is there has a name, so no name leads out of the folder."""
+        try:
+            there = sorted(self.folder.iterdir())
+        except OSError:  # no folder, no runs
+            there = []
+        return {path.name: path for path in there if _is_run(path)} | self.also
+
+    def _summary(self, name: str, folder: Path) -> Json:
+        seen = [_state(folder / file) for file in FILES]
+        before, summary = self._read.get(name, (None, {}))
+        if before != seen:
+            summary = _described(name, folder)
+            self._read[name] = seen, summary
+        process = holder(folder / "lock") if summary["status"] != "damaged" else None
+        return summary | ({"status": "running", "process": process} if process else {})
+
+
+def _is_run(path: Path) -> bool:
+    """A folder that is no link, with the files of a run: a damaged one may have lost some."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    return any((path / name).exists() for name in ("config.json", "metrics.sqlite", "lock"))
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def _described(name: str, folder: Path) -> Json:
+    """A run's summary; the status is that of a run which nobody trains."""
+    summary: Json = {
+        "name": name,
+        "system": "",
+        "status": "damaged",
+        "started": "",
+        "epochs": 0,
+        "epoch": 0,
+        "figures": {},
+        "results": [],
+        "seconds": None,
+        "recorded": (folder / "record").is_dir(),
+        "error": None,
+        "remedy": None,
+        "process": None,
+    }
+    try:
+        run = Run(folder)
+        if any((folder / file).is_symlink() for file in FILES):
+            got = f"{folder}, in which a link leads to another place"
+            raise DataError(message("run", got, "a folder that holds its own files"))
+        config, history = run.config, run.figures()
+        _check(folder, config)
+    except ChainruleError as error:
+        remedy = f"Put the file back, or remove the folder {folder}."
+        return summary | {"error": str(error), "remedy": remedy}
+    result = config.get("result")
+    return summary | plain_json(
+        {
+            "system": config["system"],
+            "status": "interrupted" if result is None else "finished",
+            "started": config["started"],
+            "epochs": config["epochs"],
+            "epoch": len(history),
+            "figures": history[-1] if history else {},
+            "results": result.get("figures", []) if result else [],
+            "seconds": result.get("seconds") if result else None,
+        }
+    )
+
+
+def _check(folder: Path, config: Any) -> None:
+    """Raise DataError unless the configuration has what a summary reads, in the right types."""
+    types = {"system": str, "started": str, "epochs": int}
+    where = folder / "config.json"
+    if not isinstance(config, dict):
+        got = f"{where}, which holds no table of names and values"
+        raise DataError(message("run", got, "the configuration of a run"))
+    wrong = [key for key, type_ in types.items() if not isinstance(config.get(key), type_)]
+    result = config.get("result")
+    if not (result is None or isinstance(result, dict)):
+        wrong.append("result")
+    elif result and not _are_figures(result.get("figures", [])):
+        wrong.append("result.figures")
+    if wrong:
+        got = f"{where} without a proper {' and '.join(wrong)}"
+        raise DataError(message("run", got, "the configuration of a run"))
+
+
+def _are_figures(figures: Any) -> bool:
+    parts = {"name", "measured", "wanted", "holds"}
+    return isinstance(figures, list) and all(
+        isinstance(figure, dict) and parts <= figure.keys() for figure in figures
+    )
+
+
+# ---------------------------------------------------------------- who trains
+
+
+def holder(lock: Path) -> int | None:
+    """The number of the process that holds a run's lock, or None.
+
+    The lock is tried for microseconds, shared, and only if the process that the file names is
+    alive: then it is that one which has it, and nobody else is kept from taking it.
+    """
+    try:
+        process = int(lock.read_bytes()[:20])
+        if not _alive(process):
+            return None
+        with lock.open("rb") as file:
+            return process if _is_locked(file.fileno()) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _alive(process: int) -> bool:
+    if os.name == "nt":  # os.kill would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return process > 0
+
+
+def _is_locked(file: int) -> bool:
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            os.lseek(file, 1 << 20, os.SEEK_SET)  # the byte that train.runs locks
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            msvcrt.locking(file, msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
+def plain_json(value: Any) -> Any:
+    """The value with NaN and infinities as words: JSON has no numbers for them.
+
+    >>> plain_json({"loss": [0.5, float("nan"), float("-inf")]})
+    {'loss': [0.5, 'NaN', '-Infinity']}
+    """
+    if isinstance(value, dict):
+        return {name: plain_json(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [plain_json(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

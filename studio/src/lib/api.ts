@@ -1,0 +1,100 @@
+/** What the server says, in types; asking it; and merging what it pushes. */
+
+export type Figure = number | "NaN" | "Infinity" | "-Infinity";
+export type Figures = Readonly<Record<string, Figure>>;
+
+export interface Result {
+  readonly name: string;
+  readonly measured: Figure;
+  readonly wanted: string; // "" where nothing is demanded
+  readonly holds: boolean;
+}
+
+export interface Run {
+  readonly name: string;
+  readonly system: string;
+  readonly status: "running" | "finished" | "interrupted" | "damaged";
+  readonly started: string; // ISO 8601, or ""
+  readonly epochs: number;
+  readonly epoch: number; // how many of them are behind
+  readonly figures: Figures; // of the last epoch
+  readonly results: readonly Result[];
+  readonly seconds: number | null;
+  readonly recorded: boolean;
+  readonly error: string | null;
+  readonly remedy: string | null;
+}
+
+export interface RunDetails extends Run {
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly history: readonly Figures[];
+}
+
+export interface System {
+  readonly name: string;
+  readonly title: string;
+  readonly parameters: number | null;
+  readonly epochs: number | null;
+  readonly time: string | null;
+  readonly data: readonly string[]; // none: it is computed, not trained
+}
+
+export interface Training {
+  readonly state: "idle" | "running" | "finished" | "interrupted" | "failed";
+  readonly system: string;
+  readonly started: string;
+  readonly run: string | null;
+  readonly lines: readonly string[];
+  readonly result: { readonly figures?: readonly Result[] } | null;
+}
+
+export interface Change {
+  readonly runs: readonly Run[];
+  readonly gone: readonly string[];
+  readonly training?: Training;
+  readonly all?: boolean;
+}
+
+/** An answer that is no success: one sentence, and what to do. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number, // 0: no answer
+    message: string,
+    readonly remedy: string,
+  ) {
+    super(message);
+  }
+}
+
+async function ask<T>(path: string, options?: RequestInit): Promise<T> {
+  const response = await fetch(path, options).catch(() => {
+    throw new ApiError(0, "The studio's server does not answer.", "chainrule studio starts it.");
+  });
+  const body: unknown = await response.json().catch(() => null);
+  if (response.ok) return body as T;
+  const said = (body ?? {}) as { error?: string; remedy?: string };
+  throw new ApiError(
+    response.status,
+    said.error ?? `The studio's server answered ${response.status}.`,
+    said.remedy ?? "Load the page again.",
+  );
+}
+
+export const getRun = (name: string) => ask<RunDetails>(`/api/runs/${encodeURIComponent(name)}`);
+export const getSystems = () => ask<{ systems: System[] }>("/api/systems");
+export const getTraining = () => ask<Training>("/api/train");
+export const startTraining = (system: string) =>
+  ask<Training>("/api/train", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ system }),
+  });
+
+/** The runs after a change, the newest first. */
+export function merge(runs: readonly Run[], change: Change): Run[] {
+  const named = new Map((change.all ? [] : runs).map((run) => [run.name, run]));
+  for (const run of change.runs) named.set(run.name, run);
+  for (const name of change.gone) named.delete(name);
+  const key = (run: Run) => `${run.started}\n${run.name}`;
+  return [...named.values()].sort((a, b) => (key(a) < key(b) ? 1 : -1));
+}

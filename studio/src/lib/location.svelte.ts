@@ -1,0 +1,50 @@
+/** Where the browser stands: page and selection, kept in step with back, forward and links. */
+
+import { parse, type Selection } from "./selection";
+
+class Place {
+  path = $state(window.location.pathname);
+  selection: Selection = $state.raw(parse(window.location.search));
+
+  /** Follow a link of ours: a new entry in the browser's history. */
+  go(href: string): void {
+    if (href !== window.location.pathname + window.location.search) {
+      window.history.pushState(null, "", href);
+    }
+    this.read();
+  }
+
+  /** Read the URL again. */
+  read(): void {
+    this.path = window.location.pathname;
+    this.selection = parse(window.location.search);
+  }
+}
+
+export const place = new Place();
+
+/** The link of ours that a click means; null for other links, and for those into a new tab. */
+function followed(event: MouseEvent): string | null {
+  if (event.defaultPrevented || event.button !== 0) return null;
+  if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return null;
+  const anchor = event.target instanceof Element ? event.target.closest("a") : null;
+  if (!anchor || anchor.target || anchor.origin !== window.location.origin) return null;
+  return anchor.hash ? null : anchor.pathname + anchor.search;
+}
+
+/** Let clicks on links and the browser's back and forward lead here; returns how to end that. */
+export function followLinks(): () => void {
+  const clicked = (event: MouseEvent) => {
+    const href = followed(event);
+    if (href === null) return;
+    event.preventDefault();
+    place.go(href);
+  };
+  const moved = () => place.read();
+  window.addEventListener("click", clicked);
+  window.addEventListener("popstate", moved);
+  return () => {
+    window.removeEventListener("click", clicked);
+    window.removeEventListener("popstate", moved);
+  };
+}

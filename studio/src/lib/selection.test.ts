@@ -1,0 +1,37 @@
+import { expect, test } from "vitest";
+import { link, NOTHING, parse, query } from "./selection";
+
+test("a query names all of a selection, and comes back from it", () => {
+  const text = "?run=lenet-001&step=40&sample=3&node=conv1%2Frelu&unit=7%2C4%2C5&seed=loss%3A3";
+  const selection = parse(text);
+  expect(selection).toEqual({
+    run: "lenet-001",
+    step: 40,
+    sample: 3,
+    node: "conv1/relu",
+    unit: "7,4,5",
+    seed: "loss:3",
+  });
+  expect(query(selection)).toBe(text);
+});
+
+test("zero is a step, and an empty query selects nothing", () => {
+  expect(parse("?step=0").step).toBe(0);
+  expect(parse("")).toEqual(NOTHING);
+  expect(query(NOTHING)).toBe("");
+});
+
+test.each(["-1", "1.5", "x", "", "1e3", "9".repeat(400)])("step=%s is none", (word) => {
+  expect(parse(`?step=${word}`).step).toBeNull();
+});
+
+test("odd names survive, and what is unknown is left out", () => {
+  const run = "a b&c=d?/ü";
+  expect(parse(query({ ...NOTHING, run })).run).toBe(run);
+  expect(query(parse("?colour=red&run=a"))).toBe("?run=a");
+});
+
+test("a link selects what it names alone", () => {
+  expect(link("/", { run: "xor-001" })).toBe("/?run=xor-001");
+  expect(link("/")).toBe("/");
+});

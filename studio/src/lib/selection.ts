@@ -1,0 +1,53 @@
+/** What is looked at: one record, which is the URL's query, so that every view is a link. */
+
+export interface Selection {
+  readonly run: string | null; // a run's name
+  readonly step: number | null; // the number of a recorded step
+  readonly sample: number | null; // an index in the batch, or of a probe
+  readonly node: string | null; // a node's name, such as conv1/relu
+  readonly unit: string | null; // a place in the node's value, such as 7,4,5
+  readonly seed: string | null; // what the error signals come from: loss:3, score:3, or an element
+}
+
+export const NOTHING: Selection = {
+  run: null,
+  step: null,
+  sample: null,
+  node: null,
+  unit: null,
+  seed: null,
+};
+
+/** The selection that a query such as "?run=lenet-001&step=40" names; what is no number is none. */
+export function parse(query: string): Selection {
+  const given = new URLSearchParams(query);
+  const text = (name: keyof Selection) => given.get(name) || null;
+  const count = (name: keyof Selection) => {
+    const word = given.get(name) ?? "";
+    return /^\d{1,15}$/.test(word) ? Number(word) : null;
+  };
+  return {
+    run: text("run"),
+    step: count("step"),
+    sample: count("sample"),
+    node: text("node"),
+    unit: text("unit"),
+    seed: text("seed"),
+  };
+}
+
+/** The query of a selection, "" for nothing: always the same one, in the order of the type. */
+export function query(selection: Selection): string {
+  const given = new URLSearchParams();
+  for (const name of Object.keys(NOTHING) as (keyof Selection)[]) {
+    const value = selection[name];
+    if (value !== null) given.set(name, String(value));
+  }
+  const text = given.toString();
+  return text && `?${text}`;
+}
+
+/** The link to a page with a selection; what is not named is not selected. */
+export function link(path: string, chosen: Partial<Selection> = {}): string {
+  return path + query({ ...NOTHING, ...chosen });
+}

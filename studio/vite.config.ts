@@ -1,0 +1,15 @@
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  plugins: [svelte()],
+  build: {
+    outDir: "../src/chainrule/studio/assets",
+    emptyOutDir: true,
+    assetsDir: "hashed", // the server lets browsers keep these for ever
+    assetsInlineLimit: 0, // the pages' policy allows no inline style or script
+    modulePreload: { polyfill: false },
+    target: "es2022",
+  },
+  test: { environment: "node", css: true, include: ["src/**/*.test.ts"] },
+});
