@@ -8,6 +8,7 @@ import pytest
 
 from chainrule.cli import main
 from chainrule.cli.torch_names import torch_is_chainrule
+from chainrule.train import open_run
 
 CLASSIC = """
 import argparse
@@ -194,3 +195,24 @@ print(torch.__version__.count("."), torch.accelerator.is_available())
     assert main(["run", written(script)]) == 0
     assert capsys.readouterr().out == "2 False\n"
     assert Path("x.png").is_file()
+
+
+def test_a_script_that_is_recorded(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import sys, torch\n"
+        "w = torch.ones(3, requires_grad=True)\n"
+        "for k in range(3):\n"
+        "    w.grad = None\n"
+        "    (w * w).sum().backward()\n"
+        "    with torch.no_grad():\n"
+        "        w -= 0.1 * w.grad\n"
+        "print(sys.argv[1:])\n"
+    )
+    assert main(["run", "--record", "mine.py", "--record", "all"]) == 0
+    assert capsys.readouterr().out == "recording into runs/mine-001\n['--record', 'all']\n"
+    records = open_run("last").records
+    assert records.steps() == [0, 1, 2]
+    assert records.statistics().losses.tolist() == pytest.approx([3, 1.92, 1.2288])
+    assert main(["run", "--record", "often", "mine.py"]) == 2

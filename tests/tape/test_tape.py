@@ -279,3 +279,41 @@ def test_an_evaluation_loop_is_flat_too():
     assert tape.step == 4
     assert len(tape["1"]) == 1
     assert tape["1"].value.tolist() == y.tolist()
+
+
+def test_told_of_each_step_with_a_backward():
+    w = cr.tensor([1.0, 2.0], requires_grad=True)
+    optimizer, seen = cr.optim.SGD([w], lr=0.5), []
+
+    def look(tape):
+        seen.append((tape.step, tape["w"].value.tolist(), tape["w"].bar.tolist(), w.tolist()))
+
+    w.name = "w"
+    with cr.record(on_step=look):
+        for _ in range(3):
+            optimizer.zero_grad()
+            (w * w).sum().backward()
+            optimizer.step()
+            with cr.no_grad():
+                (w * 2).sum().item()  # a look at the accuracy is no step
+    assert [step for step, *_ in seen] == [0, 1, 2]
+    assert seen[0][1:] == ([1, 2], [2, 4], [0, 0]) and seen[1][1:] == ([0, 0], [0, 0], [0, 0])
+
+
+def test_told_of_steps_that_are_written_by_hand():
+    w, seen = cr.tensor([1.0, 2.0], requires_grad=True), []
+    with cr.record(on_step=lambda tape: seen.append(tape.entry(tape.graph.leaves[0]).bar.tolist())):
+        for _ in range(3):
+            w.grad = None
+            (w * w).sum().backward()
+            with cr.no_grad():
+                w -= 0.25 * w.grad
+    assert seen == [[2, 4], [1, 2], [0.5, 1]]
+
+
+def test_not_told_of_what_was_broken_off():
+    w, seen = cr.tensor([1.0], requires_grad=True), []
+    with contextlib.suppress(ZeroDivisionError), cr.record(on_step=seen.append):
+        (w * w).sum().backward()
+        _ = 1 / 0
+    assert seen == []

@@ -12,7 +12,7 @@ from chainrule.errors import UsageError
 from chainrule.train import Recording, Trainer
 from chainrule.train import records as records_module
 from chainrule.train.callbacks import Callback
-from chainrule.train.record import BYTES, KEPT, Wanted, _Schedule
+from chainrule.train.record import BYTES, KEPT, Schedule, Wanted
 from chainrule.train.records import Records
 
 X = np.random.default_rng(0).normal(size=(40, 2, 4, 4)).astype(np.float32)
@@ -194,7 +194,7 @@ def test_what_can_be_wanted():
 @pytest.mark.parametrize("size", [1_000, 3 << 20, 100 << 20])
 def test_at_most_so_many_steps_and_bytes(total, size, monkeypatch):
     monkeypatch.setattr("chainrule.train.record.SHARE", float("inf"))
-    schedule, kept = _Schedule(Wanted(), total), {}
+    schedule, kept = Schedule(Wanted(), total), {}
     for step in range(total or 3_000):
         if schedule.wants(step):
             kept[step] = size
@@ -212,7 +212,7 @@ def test_at_most_so_many_steps_and_bytes(total, size, monkeypatch):
 def test_kept_steps_take_their_share_of_the_time_at_most(monkeypatch):
     now = 0.0
     monkeypatch.setattr("time.perf_counter", lambda: now)
-    schedule, kept = _Schedule(Wanted(), 10_000), 0
+    schedule, kept = Schedule(Wanted(), 10_000), 0
     for step in range(10_000):
         now += 0.001
         if schedule.wants(step):

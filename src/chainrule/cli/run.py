@@ -5,36 +5,65 @@ from __future__ import annotations
 import runpy
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from chainrule.cli import recording
+from chainrule.cli.output import say
 from chainrule.cli.torch_names import torch_is_chainrule
 from chainrule.errors import ChainruleError, NameNotFoundError, UsageError, message
+from chainrule.train.record import Wanted
+from chainrule.train.record_script import recorded
+from chainrule.train.runs import Run
 
 HELP = """Run a PyTorch script on Chainrule, unchanged.
 
 In the script, torch and torchvision's datasets and transforms mean Chainrule's. What stands
-after the script's name is handed on to it. An installed PyTorch is not loaded.
+after the script's name is handed on to it. An installed PyTorch is not loaded. With --record
+its steps are kept in a folder of runs/, for the studio.
 
 \b
 Examples:
   chainrule run train_mnist.py
   chainrule run train_mnist.py --epochs 3
+  chainrule run --record train_mnist.py
 """
 
 SETTINGS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
+def completed(args: Sequence[str]) -> list[str]:
+    """The verb's own arguments completed, the script's as they are."""
+    own = next((k for k, arg in enumerate(args) if arg.endswith(".py")), len(args))
+    return [*recording.completed(args[:own]), *args[own:]]
+
+
 def run(
     script: Annotated[str, typer.Argument(help="A Python file.", show_default=False)],
     arguments: Annotated[list[str] | None, typer.Argument(help="The script's own words.")] = None,
+    record: Annotated[str | None, recording.RECORD] = None,
 ) -> None:
     """Run."""
     path = Path(script)
     if not path.is_file():
         raise UsageError(message("run", script, "a Python file that is there"))
+    wanted = Wanted.of(record or False)
+    if wanted is None:
+        _run(script, path, arguments)
+        return
+    made = Run.create(path.stem, {"system": None, "script": str(path.resolve()), "record": record})
+    say(f"recording into {made}")
+    try:
+        with recorded(made, wanted):
+            _run(script, path, arguments)
+    finally:
+        made.release()
+
+
+def _run(script: str, path: Path, arguments: list[str] | None) -> None:
     sys.argv = [script, *(arguments or [])]
     sys.path.insert(0, str(path.resolve().parent))
     with torch_is_chainrule():

@@ -15,6 +15,7 @@ from rich.cells import cell_len
 
 from chainrule.cli.output import can_print_blocks, command, plain, say, say_json
 from chainrule.cli.paint import paint, side_by_side
+from chainrule.cli.recording import RECORD, completed  # noqa: F401  the second for app.py
 from chainrule.errors import CheckpointError, DataError, UsageError, did_you_mean, message
 from chainrule.systems import SYSTEMS, Figure, Recipe, Report
 from chainrule.train.progress import Progress
@@ -40,20 +41,6 @@ Examples:
 """
 
 
-def completed(args: Sequence[str]) -> list[str]:
-    """The arguments, with the value of a ``--record`` that has none.
-
-    >>> completed(["train", "--record", "lenet"])
-    ['train', '--record=auto', 'lenet']
-    """
-    found = list(args)
-    for k, arg in enumerate(found):
-        if arg == "--record":
-            after = found[k + 1] if k + 1 < len(found) else ""
-            found[k] = arg if Wanted.reads(after) else "--record=auto"
-    return found
-
-
 def run(
     system: Annotated[
         str, typer.Argument(help="A system's name, such as lenet.", show_default=False)
@@ -75,10 +62,7 @@ def run(
         int | None, typer.Option(min=0, help="Threads that prepare batches; 0.")
     ] = None,
     nan: Annotated[str, typer.Option(help="stop, strict or ignore at the first NaN.")] = "stop",
-    record: Annotated[
-        str | None,
-        typer.Option(metavar="[WHAT]", help="For the studio: all, steps=0,10-20, nodes=conv*."),
-    ] = None,
+    record: Annotated[str | None, RECORD] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a system."""

@@ -13,7 +13,7 @@ when the program has run; it records nothing, computes nothing, and can't change
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
@@ -195,11 +195,17 @@ class Entry:
 class Tape:
     """What ``cr.record()`` returns: names -> entries of the latest step."""
 
-    def __init__(self, nodes: Iterable[str] | None = None, steps: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        nodes: Iterable[str] | None = None,
+        steps: Iterable[int] = (),
+        on_step: Callable[[Tape], object] | None = None,
+    ) -> None:
         self._patterns = (
             None if nodes is None else ([nodes] if isinstance(nodes, str) else list(nodes))
         )
-        self._wanted = frozenset(steps)
+        self._wanted, self._on_step = frozenset(steps), on_step
+        self._told: _Step | None = None  # the step that on_step was called for
         self._kept: dict[int, _Step] = {}
         self._step = _Step(0)
         self._before: _Step | None = None  # until this step has its own backward
@@ -222,6 +228,14 @@ class Tape:
             self._step, self._before = self._before, None
         if kind is None:
             recorder().compute()
+            self._tell()
+
+    def _tell(self) -> None:
+        """A step is complete: once, and only one that had a backward."""
+        step = self._step
+        if self._on_step is not None and step.bars and self._told is not step:
+            self._told = step
+            self._on_step(self)
 
     # ------------------------------------------------------------ what it is told
 
@@ -292,6 +306,7 @@ class Tape:
     def saw_step(self) -> None:
         """A step has ended: ``optimizer.step()`` says so."""
         self._ended = True
+        self._tell()
 
     def bar_of(self, node: Recorded) -> Tensor | None:
         """The error signal of a node, if a backward pass has left one."""
@@ -373,6 +388,7 @@ class Tape:
         return False
 
     def _next_step(self) -> None:
+        self._tell()
         if self._step.number in self._wanted:
             self._kept[self._step.number] = self._step
         if self._step.bars:
@@ -421,13 +437,20 @@ class Tape:
         raise NameNotFoundError(message("tape", repr(name), "a recorded name", remedy=remedy))
 
 
-def record(nodes: Iterable[str] | None = None, *, steps: Iterable[int] = ()) -> Tape:
+def record(
+    nodes: Iterable[str] | None = None,
+    *,
+    steps: Iterable[int] = (),
+    on_step: Callable[[Tape], object] | None = None,
+) -> Tape:
     """Keep values and error signals of the program that runs in the ``with`` block.
 
     ``nodes`` are patterns of names (``["conv*"]``); ``None`` keeps all. The tape holds the latest
     step; ``steps`` lists numbers of others to keep, for ``tape.at(number)``. A step ends at
     ``optimizer.step()``, at an update written by hand, or with the block; without gradients each
     call of a model is one. Pending work is computed when the block ends.
+
+    ``on_step(tape)`` is called when a step with a backward has ended, and the tape still shows it.
 
     >>> import chainrule as cr
     >>> w = cr.tensor(0.8, requires_grad=True)
@@ -438,4 +461,4 @@ def record(nodes: Iterable[str] | None = None, *, steps: Iterable[int] = ()) -> 
     >>> tape["z"].value, tape["z"].bar
     (tensor(1.2), tensor(2.4))
     """
-    return Tape(nodes, steps)
+    return Tape(nodes, steps, on_step)

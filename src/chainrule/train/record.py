@@ -29,7 +29,7 @@ from chainrule.train.statistics import Statistics
 if TYPE_CHECKING:
     from chainrule.train.trainer import Trainer
 
-__all__ = ["Recording", "Wanted"]
+__all__ = ["Recording", "Schedule", "Wanted"]
 
 KEPT, BYTES = 200, 256 << 20  # of steps, at most
 BATCH, PROBE = 4, 16  # samples
@@ -101,7 +101,7 @@ def _unreadable(text: str) -> UsageError:
     return UsageError(message("record", repr(text), needs))
 
 
-class _Schedule:
+class Schedule:
     """Which steps are kept: asked before each, told afterwards what it took."""
 
     def __init__(self, wanted: Wanted, total: int | None) -> None:
@@ -178,7 +178,7 @@ class Recording(Callback):
         self._writer = Writer(self.folder, trainer.place.step)
         self._statistics = Statistics(trainer.model)
         total = None if trainer.batches is None else trainer.batches * trainer.epochs
-        self._schedule = _Schedule(self.wanted, total)
+        self._schedule = Schedule(self.wanted, total)
         data = trainer.validation_data
         self._probe = probe_of(trainer.train_data if data is None else data, PROBE)
         self._count, self._every, self._began = 0, 1, time.perf_counter()
