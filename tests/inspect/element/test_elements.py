@@ -1,0 +1,272 @@
+"""Seeded random walks: each number follows from its own operands, and each walk ends in a leaf."""
+
+import math
+import operator
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+import chainrule.nn.functional as F
+from chainrule import nn, optim
+from chainrule.errors import ChainruleError
+from chainrule.inspect.element import Elements
+from chainrule.ops.random import random_words
+from chainrule.tape import kept_step, tape_of
+
+EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
+
+# ---------------------------------------------------------------- an evaluation of its own
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def whole(x):
+    return math.trunc(x) if math.isfinite(x) else x
+
+
+FUNCTIONS = {
+    "neg": operator.neg, "add": operator.add, "sub": operator.sub, "mul": operator.mul,
+    "div": lambda a, b: a / b if b else a * math.inf, "pow": operator.pow,
+    "floor_divide": operator.floordiv, "remainder": operator.mod,
+    "square": lambda x: x * x, "sqrt": math.sqrt, "abs": abs,
+    "sign": lambda x: (x > 0) - (x < 0), "floor": math.floor, "maximum": max, "minimum": min,
+    "exp": math.exp, "expm1": math.expm1, "log": lambda x: math.log(x) if x else -math.inf,
+    "log1p": math.log1p, "sin": math.sin, "cos": math.cos, "tanh": math.tanh, "sigmoid": sigmoid,
+    "erf": math.erf, "relu": lambda x: max(x, 0), "where": lambda c, a, b: a if c else b,
+    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le,
+    "and": operator.and_, "or": operator.or_, "xor": operator.xor, "isfinite": math.isfinite,
+    "fan_in": lambda *a: sum(a),
+}  # fmt: skip
+
+
+def function(part):
+    """An elementwise op of a part, written in Python's own functions."""
+    name, meta = part.op.name, part.meta
+    if name == "power":
+        return lambda x: x ** meta["exponent"]
+    if name == "cast":
+        return bool if meta["dtype"] == "bool" else whole
+    if name == "class_index":
+        return lambda label: 0 if label == meta["ignore"] else label
+    if name == "ndtri":
+        return lambda u: __import__("statistics").NormalDist().inv_cdf(u)
+    return FUNCTIONS[name]
+
+
+def evaluate(part, eps):
+    """The value of a part from its links alone, and a bound of what rounding can do to it."""
+    if part.link is not None or not (part.parts or part.op.name == "sum"):
+        return part.value.item(), 0.0
+    if part.op.name == "addend":
+        return part.value.item(), 0.0
+    found = [evaluate(inner, eps) for inner in part.parts]
+    values, errors = [v for v, _ in found], [e for _, e in found]
+    name = part.op.name
+    if name in ("sum", "fan_in"):
+        sizes = sum(map(abs, values))
+        count = len(values) + 1
+        if part.more is not None:
+            values.append(part.more.value)
+            least = min(map(abs, values[:-1]))  # no other term is larger
+            sizes, count = sizes + part.more.count * least, count + part.more.count
+            errors = [*errors, part.more.count * max(errors, default=0)]
+        return sum(values), sum(errors) + (count * eps) * sizes
+    if name in ("max", "min"):
+        assert part.more is None or abs(part.more.value) <= math.inf
+        return {"max": max, "min": min}[name](values), max(errors)
+    if name in ("argmax", "argsort"):
+        return part.meta["places"][values.index(max(values))], 0
+    if name == "same":
+        return part.meta["places"][0] == part.meta["places"][1], 0
+    if name == "random_bits":
+        (place,) = part.meta["places"]
+        return int(random_words(*values, place + 1)[-1]), 0
+    f = function(part)
+    value, error = f(*values), 0.0
+    if not isinstance(value, float):
+        return value, error
+    for k, e in enumerate(errors):
+        if e:
+            moved = [f(*values[:k], values[k] + s * e, *values[k + 1 :]) for s in (-1, 1)]
+            error += max(abs(m - value) for m in moved)
+    return value, error + 4 * eps * abs(value)
+
+
+def check(element, elements):
+    """One click: the number follows from its operands; all parts of the description agree."""
+    eps = EPS.get(element.node.dtype.name, 0.0)
+    if element.leaf:
+        assert element.part.value is None or not element.part.value != element.value
+    elif element.part.value is not None:
+        value, error = evaluate(element.part, eps)
+        bound = error + eps * abs(value) + 1e-37
+        recorded, ours = element.value.item(), element.part.value.item()
+        assert abs(value - recorded) <= bound, (element.numbers, recorded, value)
+        assert abs(ours - value) <= bound
+        if element.node.dtype.is_floating_point:
+            assert element.roundoff == float(element.value) - float(element.part.value)
+    if element.addends:
+        sent = [float(addend.value) for addend in element.addends]
+        bound = len(sent) * eps * sum(map(abs, sent))
+        assert abs(sum(sent) - float(element.value)) <= bound
+    for addend in element.addends:
+        if not addend.why and addend.part.value is not None:
+            value, error = evaluate(addend.part, eps)
+            assert abs(value - addend.value) <= error + eps * abs(value) + 1e-37, addend.numbers
+    if element.samples is not None:
+        total = sum(part.value for part in element.samples.parts)
+        total += element.samples.more.value if element.samples.more else 0
+        count = 10 + len(element.samples.parts)
+        size = sum(abs(part.value) for part in element.samples.parts) + abs(element.value)
+        if element.samples.more is None:
+            terms = 1e4 * eps * max(map(abs, (p.value for p in element.samples.parts)), default=0)
+            assert abs(total - element.value) <= count * eps * size + terms
+    assert element.numbers or element.leaf
+    assert element.page()["what"]["hex"]
+    for link in (*element.links, *element.used_by.links):
+        assert elements.step.flat(link.node, link.index) >= 0
+
+
+def walk(tape, seed, clicks=300, batch=None):
+    """So many clicks on numbers, from the losses' side on, starting again at each leaf."""
+    elements, rng = Elements(tape, batch), np.random.default_rng(seed)
+    step, at, ends, reached, here = elements.step, None, 0, set(), 0
+    for _ in range(clicks):
+        if at is None:
+            node = int(rng.integers(len(step.order)))
+            while not np.prod(step.order[node].shape):
+                node = int(rng.integers(len(step.order)))
+            kind = "bar" if step.has_bar(node) and rng.random() < 0.8 else "value"
+            flat = int(rng.integers(np.prod(step.order[node].shape)))
+            array = step.array(node, kind)
+            flat %= array.size
+            at, here = (node, kind, step.index(node, flat), None), 0
+        element = elements.at(*at)
+        check(element, elements)
+        links = [k for k in element.links if k.sample is not None or step.number_at(k) is not None]
+        here += 1
+        assert here < 500, "a chain goes in a circle"
+        if element.leaf or not links:
+            whole = element.leaf or not [p for p in element.part.walk() if p.parts]
+            assert whole or element.value == element.part.value, element
+            ends, at = ends + 1, None
+            reached.add(element.leaf or "constant")
+        else:
+            at = tuple(links[rng.integers(len(links))])
+    assert ends
+    return reached
+
+
+# ---------------------------------------------------------------- models
+
+
+def trained(model, x, t, loss=F.cross_entropy, optimizer=True):
+    cr.manual_seed(3)
+    steps = optim.SGD(model.parameters(), lr=0.1) if optimizer else None
+    with cr.record() as tape:
+        loss(model(*x) if isinstance(x, tuple) else model(x), t).backward()
+        if steps is not None:
+            steps.step()
+    return tape
+
+
+def normal(*shape, seed=0):
+    return cr.tensor(np.random.default_rng(seed).normal(size=shape).astype(np.float32))
+
+
+def labels(count, classes=10, seed=0):
+    return cr.tensor(np.random.default_rng(seed).integers(0, classes, count))
+
+
+def mlp():
+    net = nn.Sequential(nn.Linear(7, 9), nn.ReLU(), nn.Dropout(0.3), nn.Linear(9, 3))
+    return trained(net, normal(5, 7), labels(5, 3))
+
+
+def lenet_of_four():
+    return trained(cr.models.build("lenet5"), normal(4, 1, 28, 28), labels(4))
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        self.second = nn.Conv2d(4, 4, 3, stride=2, padding=2, dilation=2, groups=2)
+        self.skip = nn.Conv2d(4, 4, 1, stride=2)
+        self.pool = nn.AvgPool2d(2, ceil_mode=True)
+        self.end = nn.Linear(4, 3)
+
+    def forward(self, x):
+        h = F.relu(self.norm(self.first(x)))
+        h = F.relu(self.second(h) + self.skip(h))
+        return self.end(self.pool(h).mean((2, 3)))
+
+
+def residual():
+    return trained(Residual(), normal(3, 3, 7, 5), labels(3, 3))
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(11, 6)
+        self.q, self.k, self.v = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 6)
+        self.norm, self.end = nn.LayerNorm(6), nn.Linear(6, 11)
+
+    def forward(self, tokens):
+        x = self.table(tokens)
+        scores = self.q(x) @ self.k(x).transpose(-1, -2) / 6**0.5
+        x = self.norm(x + F.softmax(scores, -1) @ self.v(x))
+        return self.end(x).reshape(-1, 11)
+
+
+def attention():
+    tokens = cr.tensor(np.random.default_rng(1).integers(0, 11, (2, 5)))
+    return trained(Attention(), tokens, labels(10, 11))
+
+
+class Shared(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(5, 5)
+
+    def forward(self, x):
+        return self.layer(F.gelu(self.layer(x).tanh()))
+
+
+def shared():
+    return trained(Shared(), normal(4, 5), normal(4, 5, seed=1), F.mse_loss)
+
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Linear(3, 4), nn.Linear(2, 4)
+        self.scale = nn.Parameter(cr.tensor([1.0, -0.5, 2.0, 0.3]))
+
+    def forward(self, a, b):
+        joined = cr.concatenate([self.left(a).sigmoid(), F.softplus(self.right(b))], 1)
+        return joined[:, 1:7:2].flip((1,)) * self.scale[:3].exp() + joined.amax(1, keepdim=True)
+
+
+def two_inputs():
+    return trained(Two(), (normal(3, 3), normal(3, 2)), normal(3, 3, seed=4), F.l1_loss)
+
+
+def strided():
+    layers = nn.Conv2d(2, 3, (3, 2), stride=(2, 3), padding=(1, 0)), nn.Tanh()
+    net = nn.Sequential(*layers, nn.MaxPool2d(3, 1, 1), nn.Flatten(), nn.Linear(36, 4))
+    return trained(net, normal(2, 2, 7, 9), labels(2, 4))
+
+
+MODELS = [mlp, lenet_of_four, residual, attention, shared, two_inputs, strided]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_300_clicks_on_numbers(model):
+    reached = walk(model(), seed=1)
+    assert len(reached) > 1, reached
