@@ -9,8 +9,8 @@ import pytest
 import chainrule as cr
 import chainrule.nn.functional as F
 from chainrule import nn, optim
-from chainrule.errors import ChainruleError
 from chainrule.inspect.element import Elements
+from chainrule.ops import REGISTRY
 from chainrule.ops.random import random_words
 from chainrule.tape import kept_step, tape_of
 
@@ -99,7 +99,7 @@ def check(element, elements):
     """One click: the number follows from its operands; all parts of the description agree."""
     eps = EPS.get(element.node.dtype.name, 0.0)
     if element.leaf:
-        assert element.part.value is None or not element.part.value != element.value
+        assert element.part.value is None or element.part.value == element.value
     elif element.part.value is not None:
         value, error = evaluate(element.part, eps)
         bound = error + eps * abs(value) + 1e-37
@@ -270,3 +270,75 @@ MODELS = [mlp, lenet_of_four, residual, attention, shared, two_inputs, strided]
 def test_300_clicks_on_numbers(model):
     reached = walk(model(), seed=1)
     assert len(reached) > 1, reached
+
+
+def test_300_clicks_on_a_record_with_half_of_the_samples():
+    tape = tape_of(kept_step(lenet_of_four(), count=4, rows=2))
+    assert len(walk(tape, seed=2)) > 1
+
+
+# ---------------------------------------------------------------- every op
+
+LEAVES = {"data", "number", "parameter", "random_bits", "orthonormal"}
+
+
+def recorded(op, sample):
+    """A step that applies the op to a sample, and sends an error signal back."""
+    arrays = [np.asarray(a) for a in sample.inputs]
+    wanted = sample.differentiable
+    if wanted is None:
+        wanted = [k for k, a in enumerate(arrays) if a.dtype.kind == "f"]
+    with cr.record() as tape:
+        x = [cr.tensor(a, requires_grad=k in wanted) for k, a in enumerate(arrays)]
+        y = op(*x, **sample.meta)
+        y.name = "y"
+        if y.requires_grad:
+            (y * cr.tensor(np.random.default_rng(5).normal(size=y.shape))).sum().backward()
+    return tape
+
+
+@pytest.mark.parametrize("op", REGISTRY.values(), ids=lambda op: op.name)
+def test_each_op_is_explained_or_a_leaf_with_a_reason(op):
+    rng = np.random.default_rng(0)
+    for sample in op.samples(rng):
+        tape = recorded(op, sample)
+        elements = Elements(tape)
+        step = elements.step
+        assert any(node.op is op for node in step.order)
+        for k, node in enumerate(step.order):
+            size = int(np.prod(node.shape))
+            for flat in rng.permutation(size)[:6]:
+                for kind in ("value", "bar") if step.has_bar(k) else ("value",):
+                    element = elements.at(k, kind, step.index(k, int(flat)))
+                    check(element, elements)
+                    if kind == "value" and element.leaf:
+                        assert node.op.name in LEAVES or element.part.why
+                    assert element.part.value is not None or node.op.name in LEAVES
+                    assert not any(addend.why for addend in element.addends if k in step.samples)
+
+
+@pytest.mark.parametrize("op", REGISTRY.values(), ids=lambda op: op.name)
+def test_used_by_is_what_changes_when_the_number_does(op):
+    rng = np.random.default_rng(0)
+    for sample in list(op.samples(rng))[:4]:
+        if not op.differentiable or op.name in ("assign", "put", "index_put"):
+            continue
+        elements = Elements(recorded(op, sample))
+        step = elements.step
+        reader = next(k for k, node in enumerate(step.order) if node.op is op)
+        arrays = [np.asarray(a) for a in sample.inputs]
+        for position, array in enumerate(arrays):
+            source = step.number[step.order[reader].inputs[position]]
+            if array.dtype.kind != "f" or not array.size:
+                continue
+            flat = int(rng.integers(array.size))
+            moved = np.array(array)
+            moved.reshape(-1)[flat] += 1e-3
+            before = op.reference(*arrays, **sample.meta)
+            after = op.reference(*arrays[:position], moved, *arrays[position + 1 :], **sample.meta)
+            changed = set(map(tuple, np.argwhere(before != after).tolist()))
+            used = elements.at(source, "value", step.index(source, flat)).used_by
+            found = {link.index for link in used.links if link.node == reader}
+            if used.count <= 8:
+                assert changed <= found
+            assert used.count >= len(changed)

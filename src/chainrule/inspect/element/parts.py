@@ -12,8 +12,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from chainrule.ops import Op, leaf
-from chainrule.ops.elementwise import div, mul
+from chainrule.ops import Elementwise, Op, leaf
+from chainrule.ops.elementwise import div, mul, where
 
 __all__ = [
     "ADDEND",
@@ -74,7 +74,8 @@ class Part:
 
     ``value`` is what was recorded (a link), or what follows from the parts in float64; None if it
     was not kept.  ``more`` stands for terms beyond the 12 largest, ``missing`` counts those that
-    were not kept, ``why`` says where a constant comes from.
+    were not kept, ``why`` says where a constant comes from.  ``meta`` has an op's metadata, and of
+    a maximum the ``winner`` among the parts.
     """
 
     op: Op | Rule
@@ -109,6 +110,8 @@ class Part:
         elif self.op is not leaf.number:
             shown["rule"] = self.op.name
             shown["parts"] = [part.page() for part in self.parts]
+        if "winner" in self.meta:
+            shown["winner"] = self.meta["winner"]
         places = self.meta.get("places")
         optional = {
             "more": None if self.more is None else self.more._asdict(),
@@ -139,9 +142,16 @@ def wide(values: Any) -> Any:
 
 
 def evaluated(op: Op, values: Sequence[Any], meta: Mapping[str, Any]) -> Any:
-    """An elementwise op of numbers, or of arrays of one shape, in float64."""
+    """An op of numbers or arrays, in float64.
+
+    Casts to floating-point types are not shown, so a whole number may stand among such ones.
+    """
+    arrays = [wide(value) for value in values]
+    if isinstance(op, Elementwise) and any(array.dtype.kind == "f" for array in arrays):
+        first = int(op is where)  # its condition stays one
+        arrays[first:] = [array.astype(np.float64) for array in arrays[first:]]
     with np.errstate(all="ignore"):
-        return op.reference(*map(wide, values), **meta)
+        return op.reference(*arrays, **meta)
 
 
 def constant(value: Any, why: str = "") -> Part:

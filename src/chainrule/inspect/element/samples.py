@@ -17,6 +17,7 @@ from chainrule.inspect.element.places import TERMS, Reduction, Winner, moved_inp
 from chainrule.inspect.element.scopes import backward
 from chainrule.inspect.element.step import Step
 from chainrule.inspect.element.trees import Bound, Scope, Trees, passes
+from chainrule.ops import leaf
 from chainrule.ops.elementwise import add
 
 __all__ = ["Shares"]
@@ -41,6 +42,9 @@ class Shares:
         flat = self.step.flat(link.node, link.index)
         batches = self._batches(link.node, flat)
         if not batches or value is None:
+            return None
+        several = len(np.unique(np.concatenate([batch.samples for batch in batches]))) > 1
+        if not several and self.step.order[link.node].op is not leaf.parameter:
             return None
         rows = self.step.rows()
         shares = np.zeros(rows)

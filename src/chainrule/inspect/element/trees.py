@@ -123,7 +123,7 @@ class Trees:
             aliases: list[Any] = [Alias(source, scope) for source in node.inputs]
             itself: Any = Alias(node, scope)
             if node in self.step.number:  # a mean that the variance reads was recorded
-                itself = Bound(self.step.number[node], "value", "y")
+                itself = Bound(self.step.number[node], "value", "μ")
             (end,) = recipe.results
             assert end is not None
             self._scopes[key] = (end, scope_of(recipe, [itself, itself, *aliases]))
@@ -248,8 +248,10 @@ class Trees:
         if node.op.name in TERMS:
             of = self.reduction(node, flat, scope)
             if of.rule in (MAX, MIN) and not root:
-                of = of.of(np.array([_winner(of, self.terms(of, scope)[0])]))
-                return self._term(of, 0, scope)
+                winner = _winner(of, self.terms(of, scope)[0])
+                part = self._term(of, winner, scope)
+                part.letter = f"{of.rule.name} {part.letter}"
+                return part
             return self.sum_tree(of, scope)
         if node.op.name == "random_bits":
             parts = [self.tree(source, 0, scope) for source in node.inputs]
@@ -283,7 +285,10 @@ class Trees:
         meta: dict[str, Any] = {}
         if of.numbers is not None:
             meta["places"] = tuple(int(of.numbers[k]) for k in chosen)
+        if of.rule in (MAX, MIN, ARGMAX) and len(chosen):
+            meta["winner"] = _winner(of, terms[chosen])
         why = f"{of.outside} taps see padding" if of.outside else ""
+        why = why or ("" if of.count else "nothing has read it")
         part: Part = Part(of.rule, parts, value, meta, more=more, missing=missing, why=why)
         if of.base is not None:
             base = self.tree(*of.base, scope)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.inspect.element.parts import Part
-from chainrule.inspect.formulas import ATOM, NEGATIVE, PRODUCT, SUM, Writer, Written, number_text
+from chainrule.inspect.element.parts import SUM, Part
+from chainrule.inspect.formulas import ATOM, NEGATIVE, PRODUCT, Writer, Written, number_text
+from chainrule.inspect.formulas import SUM as SEVERAL
 from chainrule.inspect.notation import bar_of
 from chainrule.ops import leaf
 
@@ -29,17 +30,22 @@ class _ElementWriter(Writer):
     def __init__(self, root: Part, *, numbers: bool, digits: int) -> None:
         inputs: dict[Any, Any] = {part: part.parts for part in root.walk()}
         super().__init__(inputs, self._atom, digits=digits, numbers=numbers)
+        self.summed = {p for total in root.walk() if total.op is SUM for p in total.walk()}
+        within = {(p.letter, p.link.kind == "bar") for p in self.summed if p.link}
+        others = [p for p in root.walk() if p not in self.summed]
+        without = {(p.letter, p.link.kind == "bar") for p in others if p.link}
+        self.both = within & without  # x outside of a sum and within it are two
 
     def _atom(self, part: Part) -> Written | None:
-        if part.link is None and (part.parts or part.op is leaf.number):
-            return self._of_nothing(part)
+        if part.link is None:
+            return None if part.parts or part.op in (SUM, leaf.number) else self._value(part)
         if self.numbers or part.op is leaf.number:
             return self._value(part)
-        bar = part.link is not None and part.link.kind == "bar"
-        return Written(bar_of(part.letter) if bar else part.letter, ATOM, bar=bar)
-
-    def _of_nothing(self, part: Part) -> Written | None:
-        return None if part.parts or part.value is not None else Written("?")
+        bar = part.link.kind == "bar"
+        letter = bar_of(part.letter) if bar else part.letter
+        if (part.letter, bar) in self.both and " " not in part.letter:
+            letter += "ⱼ" if part in self.summed else "ᵢ"
+        return Written(letter, ATOM, bar=bar)
 
     def _value(self, part: Part) -> Written:
         if part.value is None:
@@ -51,16 +57,16 @@ class _ElementWriter(Writer):
     def _sum(self, node: Any, *parts: Any) -> Written:
         terms = [self.write(part) for part in parts]
         if not terms:
-            return Written("0")
+            return Written("0")  # nothing reads the element
         if not self.numbers:
             kinds = list(dict.fromkeys(term.text for term in terms))
             if len(kinds) == 1 and (len(terms) > 1 or node.more):
                 return Written(f"Σ {self._within(terms[0], PRODUCT)}", PRODUCT)
-            return Written(" + ".join(kinds), SUM) if len(kinds) > 1 else terms[0]
+            return Written(" + ".join(kinds), SEVERAL) if len(kinds) > 1 else terms[0]
         texts = [terms[0].text, *(self._within(term, PRODUCT) for term in terms[1:])]
         if node.more is not None:
             texts.append(f"({self._rest(node)})")
-        return Written(" + ".join(texts), SUM if len(texts) > 1 else terms[0].rank)
+        return Written(" + ".join(texts), SEVERAL if len(texts) > 1 else terms[0].rank)
 
     def _rest(self, node: Any) -> str:
         return f"{node.more.count} more = {number_text(node.more.value, self.digits)}"
