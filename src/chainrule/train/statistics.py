@@ -59,7 +59,7 @@ def _of_output(y: Tensor) -> Iterator[tuple[str, Tensor]]:
     yield "rms", _rms(seen)
     if op == "relu" and y.ndim > 1:
         others = [axis for axis in range(y.ndim) if axis != 1]
-        yield "dead", seen.amax(others).eq(0).float().mean()
+        yield "dead", seen.sum(others).eq(0).float().mean()  # none is below 0
     elif op in SATURATED:
         middle = seen if op == "tanh" else seen - 0.5
         yield "saturated", middle.abs().gt(SATURATED[op]).float().mean()
