@@ -41,10 +41,10 @@ class Shares:
         """The sum of all shares, with the rest of the batch as one number; None without samples."""
         flat = self.step.flat(link.node, link.index)
         batches = self._batches(link.node, flat)
-        if not batches or value is None:
+        if batches is None or value is None:
             return None
-        several = len(np.unique(np.concatenate([batch.samples for batch in batches]))) > 1
-        if not several and self.step.order[link.node].op is not leaf.parameter:
+        found = {int(sample) for batch in batches for sample in batch.samples}
+        if len(found) < 2 and self.step.order[link.node].op is not leaf.parameter:
             return None
         rows = self.step.rows()
         shares = np.zeros(rows)
@@ -65,9 +65,9 @@ class Shares:
     def part(self, node: int, flat: int, sample: int) -> Part | None:
         """The share of one sample."""
         batches = self._batches(node, flat)
-        if not batches or not 0 <= sample < self.step.rows():
+        if batches is None or not 0 <= sample < self.step.rows():
             return None
-        total = None
+        total = None if batches else Part(SUM, (), np.float64(0), why="nothing has read it")
         for batch in batches:
             one = batch.of.of(batch.samples == sample)
             part = self.trees.sum_tree(one, batch.scope)
@@ -105,12 +105,14 @@ class Shares:
         of = self.trees.reduction(end, int(at[0]), scope)
         if of.rule is not SUM:
             return None
+        if not of.count:
+            return []
         for factor in of.factors:
             if isinstance(factor, Winner):
                 continue
             source, flats = self._origin(*factor, scope)
             bound = scope.get(source)
-            if isinstance(bound, Bound) and bound.node in self.step.samples and len(flats):
+            if isinstance(bound, Bound) and bound.node in self.step.samples:
                 return [Batch(of, self._sample(bound.node, flats), scope)]
         return None
 
@@ -122,7 +124,7 @@ class Shares:
         while node not in scope:
             if passes(node):
                 node = node.inputs[0]
-            elif moved_inputs(node) and len(flats):
+            elif moved_inputs(node):
                 which, at = self.trees.sources(node, flats, scope)
                 if (which != which[0]).any() or which[0] < 0:
                     return node, flats

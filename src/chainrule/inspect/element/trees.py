@@ -41,7 +41,17 @@ from chainrule.ops import Elementwise, leaf
 from chainrule.ops.elementwise import add
 from chainrule.ops.labels import class_index
 
-__all__ = ["MOST_TERMS", "Alias", "Bound", "Fixed", "Scope", "Trees", "passes", "scope_of"]
+__all__ = [
+    "MOST_TERMS",
+    "Alias",
+    "Bound",
+    "Fixed",
+    "Scope",
+    "Trees",
+    "passes",
+    "pointwise",
+    "scope_of",
+]
 
 MOST_TERMS = 12  # that are listed; the others are one number
 FEW = 64  # elements of a reduction that are computed one by one rather than all
@@ -97,7 +107,7 @@ class Trees:
             return np.broadcast_to(wide(bound.value), flats.shape), np.ones(flats.shape, bool)
         if bound is not None:
             return self._recorded(bound, flats)
-        if _pointwise(node):
+        if pointwise(node):
             found = [
                 self.values(source, flats if source.shape else np.zeros_like(flats), scope)
                 for source in node.inputs
@@ -235,7 +245,7 @@ class Trees:
             return constant(bound.value)
         if bound is not None:
             return self._link(bound, node, flat)
-        if _pointwise(node):
+        if pointwise(node):
             parts = [self.tree(s, flat if s.shape else 0, scope) for s in node.inputs]
             return parts[0] if passes(node) else applied(node.op, *parts, **node.meta)
         if moved_inputs(node):
@@ -316,7 +326,8 @@ class Trees:
         return Part(SAME, parts, np.bool_(both[0] == both[1]), {"places": both})
 
 
-def _pointwise(node: Node) -> bool:
+def pointwise(node: Node) -> bool:
+    """Whether each element is computed from the inputs' elements at the same place."""
     return isinstance(node.op, Elementwise) or node.op is class_index
 
 

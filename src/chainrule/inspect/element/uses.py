@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.inspect.element.parts import Link
+from chainrule.inspect.element.places import places
 from chainrule.inspect.element.scopes import backward, forward
 from chainrule.inspect.element.step import Step
-from chainrule.inspect.element.trees import Trees
-from chainrule.ops import Elementwise
+from chainrule.inspect.element.trees import Trees, pointwise
 
 __all__ = ["Uses", "passed_on", "read_by"]
 
@@ -84,6 +84,10 @@ def _read(step: Step, reader: int, position: int, flat: int) -> np.ndarray:
         found = trees.reads.get((reader, "bar"), [])
         return np.unique(np.concatenate(found)) if found else np.arange(0)
     source = node.inputs[position]
-    if source.shape and (isinstance(node.op, Elementwise) or source.shape == node.shape):
-        return np.array([flat])
-    return np.arange(prod(node.shape))
+    if pointwise(node) or node.op.name == "gather":  # of gather the index
+        return np.array([flat]) if source.shape else np.arange(prod(node.shape))
+    if node.op.name in ("argmax", "argsort"):
+        axis, at = node.meta["axis"] % len(source.shape), step.index(step.number[source], flat)
+        along = (slice(None),) if node.op.name == "argsort" else ()
+        return places(node.shape)[(*at[:axis], *along, *at[axis + 1 :])].reshape(-1)
+    return np.arange(prod(node.shape))  # of the rest it is not asked which
