@@ -7,6 +7,9 @@ bin := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 quietly := trap : INT;
 interrupted := || test $$? -eq 130
 
+# Tests run in as many processes as there are cores, but four at most: each takes a gigabyte.
+workers := -n auto --maxprocesses 4 --dist worksteal
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help train test check parity bench docs readme readme-check clean
@@ -23,7 +26,7 @@ train: setup-base  ## train LeNet on the handwritten digits that come with Chain
 	@$(quietly) $(bin)/chainrule train lenet $(ARGS) $(interrupted)
 
 test: setup-dev  ## run the test suite
-	@$(bin)/python -m pytest -m "not parity" $(ARGS)
+	@$(bin)/python -m pytest $(workers) -m "not parity" $(ARGS)
 
 check: setup-dev  ## check format, lint and types
 	@$(bin)/ruff format --check .
@@ -31,7 +34,7 @@ check: setup-dev  ## check format, lint and types
 	@$(bin)/pyright
 
 parity: setup-parity  ## compare with PyTorch 2.13 (a large download, once)
-	@$(bin)/python -m pytest -m parity $(ARGS)
+	@$(bin)/python -m pytest $(workers) -m parity $(ARGS)
 
 bench: setup-bench  ## run side by side with PyTorch, JAX and TensorFlow, for half an hour
 	@$(quietly) $(bin)/chainrule bench $(or $(ARGS),--growth --write benchmarks) $(interrupted)
