@@ -564,6 +564,9 @@ def test_how_many_threads_there_are(monkeypatch):
     monkeypatch.setenv("CHAINRULE_THREADS", "many")
     with pytest.raises(UsageError, match=r"\[CHAINRULE_THREADS\] got 'many', needs a number from"):
         workers.get_num_threads()
+    workers._alone.cache_clear()  # as in a new process, whose work is small
+    with pytest.raises(UsageError, match="CHAINRULE_THREADS"):
+        workers._alone(True)
 
 
 @pytest.mark.parametrize("n", [0, 65, True, 2.0, "2"])

@@ -46,6 +46,7 @@ _T = TypeVar("_T")
 @cache
 def _alone(short: bool) -> Callable[..., int]:
     """The driver without workers; ``short``: other Python threads stand still meanwhile."""
+    get_num_threads()  # a number that can't be is told by the first run, also of small work
     make = ctypes.PYFUNCTYPE if short else ctypes.CFUNCTYPE
     return make(_I64, _PTR, _I64, _PTR)(engine().function(driver.alone(), "alone"))
 
