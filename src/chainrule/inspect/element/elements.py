@@ -204,10 +204,11 @@ class Elements:
             part = Part(node.op, (), value)
             return Element(link, node, value, "", "", part, uses, leaf=reason)
         part = Trees(self.step).tree(node, flat, forward(self.step, node), root=True)
+        note = "" if value is not None else "This number itself was not kept"
         reason = LEAVES.get(node.op.name, "" if part.parts or part.link else part.why)
         formula = f"y = {written(part, numbers=False)}"
         numbers = written(part, numbers=True)
-        return Element(link, node, value, formula, numbers, part, uses, leaf=reason)
+        return Element(link, node, value, formula, numbers, part, uses, reason, note)
 
     # ------------------------------------------------------------ error signals
 

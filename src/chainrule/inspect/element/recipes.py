@@ -25,11 +25,15 @@ __all__ = ["COMPOSED", "Recipe", "composition", "derivative"]
 
 
 class Recipe(NamedTuple):
-    """``results`` computed from ``given``, the stand-ins of y, ȳ and the inputs, and constants."""
+    """``results`` computed from ``given``, the stand-ins of y, ȳ and the inputs, and constants.
+
+    ``outside``: what a user's own vjp reads of the step besides, such as the tensors it has saved.
+    """
 
     given: tuple[Node, ...]
     results: tuple[Node | None, ...]
     constants: dict[Node, np.ndarray]
+    outside: dict[Node, Recorded]
 
 
 # ---------------------------------------------------------------- several rules in one
@@ -114,4 +118,8 @@ def _asked(node: Node, ask: Callable[..., Sequence[Any]]) -> Recipe:
         if not one.inputs and one not in stand_ins:
             constants[twins[one]] = one.value  # type: ignore[attr-defined]
     given = tuple(twins[stand_in] for stand_in in stand_ins)
-    return Recipe(given, tuple(None if b is None else twins[b] for b in bars), constants)
+    outside = {twin: one for one, twin in twins.items() if one.state == COMPUTED}
+    for twin in (*given, *(c for c in constants if not c.shape)):
+        outside.pop(twin, None)
+    results = tuple(None if b is None else twins[b] for b in bars)
+    return Recipe(given, results, constants, outside)

@@ -16,7 +16,7 @@ from chainrule.inspect.element.parts import SUM, Link, More, Part, applied
 from chainrule.inspect.element.places import TERMS, Reduction, Winner, moved_inputs
 from chainrule.inspect.element.scopes import backward
 from chainrule.inspect.element.step import Step
-from chainrule.inspect.element.trees import Bound, Scope, Trees, passes
+from chainrule.inspect.element.trees import Bound, Scope, Trees, handed_on
 from chainrule.ops import leaf
 from chainrule.ops.elementwise import add
 
@@ -43,8 +43,10 @@ class Shares:
         batches = self._batches(link.node, flat)
         if batches is None or value is None:
             return None
-        found = {int(sample) for batch in batches for sample in batch.samples}
-        if len(found) < 2 and self.step.order[link.node].op is not leaf.parameter:
+        found = np.zeros(self.step.batch, bool)
+        for batch in batches:
+            found[batch.samples] = True
+        if np.count_nonzero(found) < 2 and self.step.order[link.node].op is not leaf.parameter:
             return None
         rows = self.step.rows()
         shares = np.zeros(rows)
@@ -122,8 +124,9 @@ class Shares:
     def _origin(self, node: Node, flats: np.ndarray, scope: Scope) -> tuple[Node, np.ndarray]:
         """Where the elements come from, as long as they are only moved, from one array."""
         while node not in scope:
-            if passes(node):
-                node = node.inputs[0]
+            source = handed_on(node)
+            if source is not None:
+                node = source
             elif moved_inputs(node):
                 which, at = self.trees.sources(node, flats, scope)
                 if (which != which[0]).any() or which[0] < 0:

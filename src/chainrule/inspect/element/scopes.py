@@ -57,4 +57,9 @@ def backward(
     given: list[Any] = [Bound(reader, "value", f"y{mark}"), Bound(reader, "bar", f"y{mark}")]
     for source, letter in zip(node.inputs, names, strict=True):
         given.append(Bound(step.number[source], "value", letter))
-    return recipe.results[position], scope_of(recipe, given), names[position]
+    scope = scope_of(recipe, given)
+    for twin, recorded in recipe.outside.items():
+        number = step.number_of(recorded)
+        if number is not None:
+            scope[twin] = Bound(number, "value", recorded.name or "s")
+    return recipe.results[position], scope, names[position]

@@ -12,6 +12,7 @@ from chainrule.graph import Node
 from chainrule.inspect.element.parts import Link
 from chainrule.inspect.element.recipes import derivative
 from chainrule.ops import leaf
+from chainrule.storage import Recorded
 from chainrule.tape import Tape, sample_nodes
 
 __all__ = ["KINDS", "Arrival", "Step"]
@@ -53,6 +54,11 @@ class Step:
             if node.op is leaf.data and len(node.shape) > 1:
                 return node.shape[0]
         return next((n.shape[0] for n in self.order if n.op is leaf.data and n.shape), 0)
+
+    def number_of(self, recorded: Recorded) -> int | None:
+        """The number of a node of the program that ran, if the step has it."""
+        twin = self._step.twins.get(recorded)
+        return None if twin is None else self.number[twin]
 
     # ------------------------------------------------------------ numbers
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule.autograd import Custom
 from chainrule.graph import Node
 from chainrule.inspect.element.parts import (
     ARGMAX,
@@ -48,7 +49,7 @@ __all__ = [
     "Fixed",
     "Scope",
     "Trees",
-    "passes",
+    "handed_on",
     "pointwise",
     "scope_of",
 ]
@@ -81,7 +82,7 @@ class Fixed(NamedTuple):
 Scope = Mapping[Node, Any]  # stand-in -> Bound, Alias or Fixed
 
 
-def scope_of(recipe: Recipe, given: list[Bound | Alias]) -> Scope:
+def scope_of(recipe: Recipe, given: list[Bound | Alias]) -> dict[Node, Any]:
     """What the stand-ins and constants of a recipe stand for."""
     fixed = {node: Fixed(value) for node, value in recipe.constants.items()}
     return {**fixed, **dict(zip(recipe.given, given, strict=True))}
@@ -104,17 +105,19 @@ class Trees:
         if isinstance(bound, Alias):
             return self.values(bound.node, flats, bound.scope)
         if isinstance(bound, Fixed):
-            return np.broadcast_to(wide(bound.value), flats.shape), np.ones(flats.shape, bool)
+            whole = np.broadcast_to(wide(bound.value), node.shape).reshape(-1)
+            return whole[flats], np.ones(flats.shape, bool)
         if bound is not None:
             return self._recorded(bound, flats)
+        source = handed_on(node)
+        if source is not None:
+            return self.values(source, flats, scope)
         if pointwise(node):
             found = [
                 self.values(source, flats if source.shape else np.zeros_like(flats), scope)
                 for source in node.inputs
             ]
             known = np.logical_and.reduce([known for _, known in found])
-            if passes(node):
-                return found[0][0], known
             return np.asarray(evaluated(node.op, [v for v, _ in found], node.meta)), known
         if moved_inputs(node):
             return self._moved(node, flats, scope)
@@ -242,12 +245,15 @@ class Trees:
         if isinstance(bound, Alias):
             return self.tree(bound.node, flat, bound.scope)
         if isinstance(bound, Fixed):
-            return constant(bound.value)
+            return constant(np.asarray(bound.value).reshape(-1)[flat])
         if bound is not None:
             return self._link(bound, node, flat)
+        source = handed_on(node)
+        if source is not None:
+            return self.tree(source, flat, scope)
         if pointwise(node):
             parts = [self.tree(s, flat if s.shape else 0, scope) for s in node.inputs]
-            return parts[0] if passes(node) else applied(node.op, *parts, **node.meta)
+            return applied(node.op, *parts, **node.meta)
         if moved_inputs(node):
             which, at = self.sources(node, np.array([flat]), scope)
             if which[0] < 0:
@@ -283,8 +289,7 @@ class Trees:
         if len(chosen) > MOST_TERMS:
             size = terms[chosen] if of.rule in (MAX, ARGMAX) else np.abs(terms[chosen])
             size = terms[chosen] * -1.0 if of.rule is MIN else size
-            size = np.where(np.isnan(size), np.inf, size)
-            chosen = chosen[np.argsort(-size.astype(np.float64), kind="stable")[:MOST_TERMS]]
+            chosen = chosen[_largest(np.where(np.isnan(size), np.inf, size))]
         parts = tuple(self._term(of, int(k), scope) for k in chosen)
         rest = known.copy()
         rest[chosen] = False
@@ -331,11 +336,22 @@ def pointwise(node: Node) -> bool:
     return isinstance(node.op, Elementwise) or node.op is class_index
 
 
-def passes(node: Node) -> bool:
-    """Whether an elementwise op only hands its first input on; rounding is not shown."""
+def handed_on(node: Node) -> Node | None:
+    """The input whose numbers an op hands on as they are; the rounding of a cast is not shown."""
     if node.op.name == "cast":
-        return node.dtype.is_floating_point or node.inputs[0].dtype is node.dtype
-    return node.op.name in ("assign", "detach", "probability", "sign_label")
+        same = node.inputs[0].dtype is node.dtype
+        return node.inputs[0] if same or node.dtype.is_floating_point else None
+    if node.op.name in ("assign", "detach", "probability", "sign_label"):
+        return node.inputs[0]
+    return node.inputs[-1] if isinstance(node.op, Custom) else None  # what its author computed
+
+
+def _largest(size: np.ndarray) -> np.ndarray:
+    """The places of the 12 largest, the largest first; of equal ones the first."""
+    least = np.partition(size, -MOST_TERMS)[-MOST_TERMS]
+    above, equal = np.flatnonzero(size > least), np.flatnonzero(size == least)
+    places = np.sort(np.concatenate([above, equal[: MOST_TERMS - len(above)]]))
+    return places[np.argsort(-size[places].astype(np.float64), kind="stable")]
 
 
 def _winner(of: Reduction, terms: np.ndarray) -> int:

@@ -64,7 +64,10 @@ def passed_on(step: Step, node: int, flat: int) -> Uses:
 def _uses(step: Step, found: dict[int, list[np.ndarray]], kind: str) -> Uses:
     count, links = 0, []
     for node, flats in found.items():
-        each = np.unique(np.concatenate(flats)) if flats else np.arange(0)
+        seen = np.zeros(prod(step.order[node].shape), bool)  # np.unique would sort them
+        for some in flats:
+            seen[some] = True
+        each = np.flatnonzero(seen)
         count += len(each)
         first = each[: max(0, MOST_LINKS - len(links))]
         links += [Link(node, kind, step.index(node, int(flat))) for flat in first]
@@ -82,7 +85,7 @@ def _read(step: Step, reader: int, position: int, flat: int) -> np.ndarray:
         trees = Trees(step)
         trees.values(result, np.array([flat]), scope)
         found = trees.reads.get((reader, "bar"), [])
-        return np.unique(np.concatenate(found)) if found else np.arange(0)
+        return np.concatenate(found) if found else np.arange(0)
     source = node.inputs[position]
     if pointwise(node) or node.op.name == "gather":  # of gather the index
         return np.array([flat]) if source.shape else np.arange(prod(node.shape))
