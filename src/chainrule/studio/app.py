@@ -5,6 +5,7 @@
     GET  /api/systems       what can be trained or computed
     GET  /api/train         the training that was started here, and its last lines
     POST /api/train         {"system": NAME} starts one; 409 while one runs
+    GET  /api/runs/NAME/…   its recorded steps: see ``steps.py``
     WS   /api/live          the runs and the training, then what changes of them
 
 An error is {"error": sentence, "remedy": sentence}.
@@ -30,6 +31,7 @@ from chainrule.studio.access import Guard
 from chainrule.studio.live import Live
 from chainrule.studio.pages import ASSETS, Pages
 from chainrule.studio.runs import Runs
+from chainrule.studio.steps import Steps
 from chainrule.studio.training import BusyError, Training, systems
 
 __all__ = ["make_app"]
@@ -53,6 +55,7 @@ def make_app(runs: Runs, token: str, port: int, assets: Path = ASSETS) -> Guard:
         Route("/api/systems", api.systems),
         Route("/api/train", api.training, methods=["GET"]),
         Route("/api/train", api.train, methods=["POST"]),
+        *Steps(runs).routes,
         WebSocketRoute("/api/live", Live(api.state).serve),
         Mount("/", Pages(assets)),
     ]

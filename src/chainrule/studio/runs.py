@@ -47,13 +47,17 @@ class Runs:
 
         None if there is no run of this name.  Raises ChainruleError if it can't be read.
         """
-        folder = self._folders().get(name)
+        folder = self.folder_of(name)
         if folder is None:
             return None
         run = Run(folder)
         with self._lock:
             summary = self._summary(name, folder)
         return summary | {"config": plain_json(run.config), "history": plain_json(run.figures())}
+
+    def folder_of(self, name: str) -> Path | None:
+        """The folder of a run; None if there is no run of this name."""
+        return self._folders().get(name)
 
     def _folders(self) -> dict[str, Path]:
         """Runs by name.  Only what is there has a name, so no name leads out of the folder."""

@@ -27,7 +27,7 @@ from chainrule.files import write_atomically
 from chainrule.tape import Tape, tape_of
 from chainrule.train.checkpoint import load, serialized
 
-__all__ = ["Records", "Rows", "Writer"]
+__all__ = ["KINDS", "Records", "Rows", "Writer"]
 
 SCHEMA = 1  # of the files, kept in the database's user_version
 KINDS = ("batch", "probe")

@@ -1,0 +1,242 @@
+"""A run's recorded steps as pages ask for them: graph, arrays, single numbers, figures.
+
+    GET /api/runs/NAME/steps                            which steps are kept
+    GET /api/runs/NAME/figures?since=STEP               figures of each step
+    GET /api/runs/NAME/steps/KIND/STEP                  graph, calls, sizes of values and signals
+    GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=     numbers, as bytes
+    GET /api/runs/NAME/steps/KIND/STEP/element?node=&what=&index=    how one of them was computed
+
+KIND is "batch" or "probe", ``what`` is "value" or "bar".  Arrays are little-endian in C order; the
+headers X-Shape and X-Dtype say what they are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from chainrule.errors import NameNotFoundError, UsageError, message
+from chainrule.graph import Node
+from chainrule.inspect.element import Elements
+from chainrule.studio.runs import Runs, plain_json
+from chainrule.tape import Tape, sample_nodes, tape_of
+from chainrule.train.records import KINDS, Records
+
+__all__ = ["Steps"]
+
+OPEN = 8  # steps that are held open
+WHATS = ("value", "bar")
+
+
+@dataclass
+class _Open:
+    """A step that was read."""
+
+    kept: dict[str, Any]
+    tape: Tape
+
+    @cached_property
+    def elements(self) -> Elements:
+        return Elements(self.tape, self.kept["batch"] or None)
+
+    @property
+    def nodes(self) -> list[Node]:
+        return self.tape._step.order
+
+
+class Steps:
+    """Answers on the steps of the runs.  Threads may share it; ``routes`` has its answers."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs, self._lock = runs, threading.Lock()
+        self._open: OrderedDict[Any, _Open] = OrderedDict()
+
+    @property
+    def routes(self) -> list[Route]:
+        """What is asked for under the names of runs."""
+        step = "/api/runs/{name}/steps/{kind}/{step:int}"
+        asked: dict[str, Callable[[Request], Response]] = {
+            "/api/runs/{name}/steps": self.kept,
+            "/api/runs/{name}/figures": self.figures,
+            step: self.graph,
+            f"{step}/array": self.array,
+            f"{step}/element": self.element,
+        }
+        return [Route(path, answer) for path, answer in asked.items()]
+
+    # ------------------------------------------------------------ answers
+
+    def kept(self, request: Request) -> Response:
+        """The numbers of the steps of each kind; none if nothing was recorded."""
+        records = self._records(request)
+        return _json({kind: records.steps(kind) for kind in KINDS})
+
+    def figures(self, request: Request) -> Response:
+        """Columns of the steps from ``since`` on: numbers, epochs, losses, and by name the rest."""
+        rows = self._records(request).statistics(_number(request, "since", 0))
+        return _json(
+            {
+                "steps": rows.steps.tolist(),
+                "epochs": rows.epochs.tolist(),
+                "losses": rows.losses.tolist(),
+                "figures": [
+                    {"of": of, "what": what, "values": rows.values[:, k].tolist()}
+                    for k, (of, what) in enumerate(rows.names)
+                ],
+            }
+        )
+
+    def graph(self, request: Request) -> Response:
+        """The step without its arrays."""
+        step = self._step(request)
+        known = ("step", "epoch", "loss", "batch", "rows", "samples", "losses", "left_out")
+        samples = sample_nodes(step.nodes, step.kept["batch"])
+        return _json(
+            {name: step.kept.get(name) for name in known}
+            | {
+                "nodes": [
+                    self._described(step, number, node in samples)
+                    for number, node in enumerate(step.nodes)
+                ],
+                "calls": [
+                    {"root": root, "path": path, "node": node, "run": run}
+                    for root, path, node, run in step.kept["calls"]
+                ],
+            }
+        )
+
+    @staticmethod
+    def _described(step: _Open, number: int, samples: bool) -> dict[str, Any]:
+        node, kept = step.nodes[number], step.kept["nodes"][number]
+        return {
+            "op": node.op.name,
+            "formula": node.op.formula,
+            "inputs": kept["inputs"],
+            "meta": {name: repr(value) for name, value in kept["meta"].items()},
+            "shape": list(node.shape),
+            "dtype": node.dtype.name,
+            "name": node.name,
+            "scope": node.scope,
+            "where": node.where,
+            "samples": samples,
+            "value": _sizes(_array(step, number, "value"), samples),
+            "bar": _sizes(_array(step, number, "bar"), samples),
+        }
+
+    def array(self, request: Request) -> Response:
+        """The numbers of a node's value or error signal, of one sample if it is asked for."""
+        step, number, what = self._step(request), _number(request, "node"), _what(request)
+        array = _array(step, _checked(step, number), what)
+        if array is None:
+            node = step.nodes[number]
+            got = f"the {what} of node {number}, {node.op.name} {node.type}"
+            why = "It was not kept, or has none: see the record's steps and nodes"
+            raise UsageError(message("studio", got, "one that was recorded", why=why))
+        if "sample" in request.query_params:
+            sample = _number(request, "sample")
+            if not array.ndim or not 0 <= sample < array.shape[0]:
+                raise UsageError(message("studio", f"sample {sample}", f"a row of {array.shape}"))
+            array = array[sample]
+        exact = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+        headers = {
+            "X-Shape": ",".join(map(str, array.shape)),
+            "X-Dtype": array.dtype.name,
+            "Cache-Control": "no-store",
+        }
+        return Response(exact.tobytes(), media_type="application/octet-stream", headers=headers)
+
+    def element(self, request: Request) -> Response:
+        """How a number was computed: see ``inspect.element``."""
+        step, number, what = self._step(request), _number(request, "node"), _what(request)
+        text = request.query_params.get("index", "")
+        parts = text.split(",") if text else []
+        if not all(part.isdecimal() for part in parts):
+            raise UsageError(message("studio", f"index={text}", "numbers such as 0,3,12"))
+        sample = _number(request, "sample") if "sample" in request.query_params else None
+        index = tuple(map(int, parts))
+        found = step.elements.at(_checked(step, number), what, index, sample)
+        return _json(found.page())
+
+    # ------------------------------------------------------------ reading
+
+    def _records(self, request: Request) -> Records:
+        name = request.path_params["name"]
+        folder = self._runs.folder_of(name)
+        if folder is None:
+            raise NameNotFoundError(message("studio", f"the run {name}", "one that is there"))
+        return Records(folder / "record")
+
+    def _step(self, request: Request) -> _Open:
+        kind, step = request.path_params["kind"], request.path_params["step"]
+        if kind not in KINDS:
+            raise UsageError(message("studio", repr(kind), " or ".join(KINDS)))
+        records = self._records(request)
+        path = records.path(step, kind)
+        try:
+            state = path.stat()
+            key = path, state.st_mtime_ns, state.st_size
+        except OSError:
+            key = path, 0, 0
+        with self._lock:
+            if key in self._open:
+                self._open.move_to_end(key)
+                return self._open[key]
+        kept = records.read(step, kind)
+        found = _Open(kept, tape_of(kept))
+        with self._lock:
+            self._open[key] = found
+            while len(self._open) > OPEN:
+                self._open.popitem(last=False)
+        return found
+
+
+def _array(step: _Open, number: int, what: str) -> np.ndarray | None:
+    node, held = step.nodes[number], step.tape._step
+    if what == "value":
+        return held.holds[node].node.result() if node in held.holds else None
+    return held.bars[node].numpy() if node in held.bars else None
+
+
+def _sizes(array: np.ndarray | None, samples: bool) -> dict[str, Any] | None:
+    """Its root mean square and largest size, of each sample if it has samples; None for none."""
+    if array is None:
+        return None
+    rows = array.reshape(array.shape[0], -1) if samples else array.reshape(1, -1)
+    sizes = np.abs(rows.astype(np.float64))
+    with np.errstate(all="ignore"):
+        rms = np.sqrt(np.mean(sizes**2, axis=1)) if sizes.size else np.zeros(len(rows))
+        most = sizes.max(axis=1) if sizes.size else np.zeros(len(rows))
+    return {"rms": rms.tolist(), "most": most.tolist()}
+
+
+def _checked(step: _Open, number: int) -> int:
+    if not 0 <= number < len(step.nodes):
+        raise UsageError(message("studio", f"node {number}", f"0 to {len(step.nodes) - 1}"))
+    return number
+
+
+def _number(request: Request, name: str, default: int | None = None) -> int:
+    text = request.query_params.get(name, "" if default is None else str(default))
+    if not text.isdecimal():
+        raise UsageError(message("studio", f"{name}={text}", f"{name} as a whole number"))
+    return int(text)
+
+
+def _what(request: Request) -> str:
+    what = request.query_params.get("what", "value")
+    if what not in WHATS:
+        raise UsageError(message("studio", f"what={what}", " or ".join(WHATS)))
+    return what
+
+
+def _json(value: Any) -> Response:
+    return JSONResponse(plain_json(value), headers={"Cache-Control": "no-store"})
