@@ -132,6 +132,7 @@ def check(element, elements):
     assert element.page()["what"]["hex"]
     for link in (*element.links, *element.used_by.links):
         assert elements.step.flat(link.node, link.index) >= 0
+        assert link.kind == "value" or elements.step.has_bar(link.node)
 
 
 def walk(tape, seed, clicks=300, batch=None):
@@ -423,6 +424,72 @@ def test_over_12_terms_the_rest_is_one_number():
     assert listed + element.part.more.value == pytest.approx(products.sum(), abs=1e-12)
     assert "(138 more = " in element.numbers
     assert element.roundoff == float(element.value) - element.part.value != 0
+
+
+def test_of_equal_terms_the_first_are_listed():
+    x = cr.tensor(np.ones((1, 20)))
+    with cr.record() as tape:
+        total, largest = x.sum(1), x.amax(1)
+        total.name, largest.name = "total", "largest"
+    elements = Elements(tape)
+    total = elements.at(tape["total"].node, "value", (0,))
+    assert [link.index[1] for link in total.links] == list(range(12))
+    assert (total.part.more.count, total.part.more.value) == (8, 8)
+    assert total.formula == "y = Σ x"
+    largest = elements.at(tape["largest"].node, "value", (0,))
+    assert largest.part.meta["winner"] == 0
+    assert largest.links[0].index == (0, 0)
+
+
+def test_a_mean_at_the_border_is_divided_by_what_it_sees():
+    x = normal(1, 1, 3, 3)
+    x.requires_grad_()
+    with cr.record() as tape:
+        y = F.avg_pool2d(x, 2, ceil_mode=True)
+        y.name = "y"
+        y.sum().backward()
+    elements = Elements(tape)
+    assert elements.at(tape["y"].node, "value", (0, 0, 1, 0)).formula == "y = Σ x/2"
+    assert elements.at(tape["y"].node, "value", (0, 0, 1, 1)).formula == "y = x"
+    corners = [elements.at(0, "bar", (0, 0, i, i)) for i in (0, 2)]
+    assert [corner.numbers for corner in corners] == ["1/4", "1"]
+
+
+def test_a_function_of_a_users_own_is_opened_through_what_it_saved():
+    class Square(cr.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, signal):
+            return signal * 2 * ctx.saved_tensors[0]
+
+    w = cr.tensor([1.0, 2.0], requires_grad=True)
+    with cr.record() as tape:
+        z = w * 3.0
+        z.name = "z"
+        y = Square.apply(z)
+        y.name = "y"
+        y.sum().backward()
+    elements = Elements(tape)
+    signal = elements.at(tape["z"].node, "bar", (1,))
+    assert (signal.formula, signal.numbers) == ("x̄₁ = ȳ·2·z", "2·1·6")
+    assert (elements.number(tape["z"].node), "value", (1,), None) in signal.links
+    assert elements.at(tape["y"].node, "value", (1,)).part.value == 36
+
+
+def test_what_was_not_kept_says_so():
+    net = nn.Linear(2, 2)
+    with cr.record(["weight"]) as tape:
+        net(normal(3, 2)).sum().backward()
+    elements = Elements(tape)
+    product = next(n for n in elements.step.order if n.op.name == "matmul")
+    element = elements.at(product, "value", (0, 0))
+    assert (element.value, element.note) == (None, "This number itself was not kept")
+    assert element.numbers.startswith("?·")
+    assert element.page()["what"]["value"] is None
 
 
 def test_addends_come_in_the_order_of_arrival_each_with_its_reader():

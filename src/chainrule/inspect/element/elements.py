@@ -107,7 +107,7 @@ class Element:
         """Terms of samples that were not kept, and what they come to: the value minus the rest."""
         if not self.part.missing or self.value is None:
             return None
-        known = sum(plain(part.value) for part in self.part.parts)
+        known = sum(plain(part.value) for part in self.part.parts if part.value is not None)
         known += self.part.more.value if self.part.more else 0
         return More(self.part.missing, plain(self.value) - known)
 

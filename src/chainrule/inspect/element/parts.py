@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from chainrule.ops import Elementwise, Op, leaf
-from chainrule.ops.elementwise import div, mul, where
+from chainrule.ops.elementwise import div, mul
 
 __all__ = [
     "ADDEND",
@@ -148,8 +148,7 @@ def evaluated(op: Op, values: Sequence[Any], meta: Mapping[str, Any]) -> Any:
     """
     arrays = [wide(value) for value in values]
     if isinstance(op, Elementwise) and any(array.dtype.kind == "f" for array in arrays):
-        first = int(op is where)  # its condition stays one
-        arrays[first:] = [array.astype(np.float64) for array in arrays[first:]]
+        arrays = [array.astype(np.float64) for array in arrays]
     with np.errstate(all="ignore"):
         return op.reference(*arrays, **meta)
 

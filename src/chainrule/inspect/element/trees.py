@@ -285,18 +285,18 @@ class Trees:
     def sum_tree(self, of: Reduction, scope: Scope) -> Part:
         """The terms of a sum, or the candidates of a maximum: all, or the 12 largest."""
         terms, known = self.terms(of, scope)
-        chosen = np.flatnonzero(known)
+        chosen = np.flatnonzero(known) if known.any() else np.arange(min(of.count, MOST_TERMS))
         if len(chosen) > MOST_TERMS:
             size = terms[chosen] if of.rule in (MAX, ARGMAX) else np.abs(terms[chosen])
             size = terms[chosen] * -1.0 if of.rule is MIN else size
             chosen = chosen[_largest(np.where(np.isnan(size), np.inf, size))]
         parts = tuple(self._term(of, int(k), scope) for k in chosen)
-        rest = known.copy()
-        rest[chosen] = False
-        more, missing = None, int(np.count_nonzero(~known))
+        rest, lost = known.copy(), ~known
+        rest[chosen] = lost[chosen] = False
+        more, missing = None, int(np.count_nonzero(lost))
         if rest.any():
             more = More(int(np.count_nonzero(rest)), float(_reduced(of.of(rest), terms[rest])))
-        value = None if missing else _reduced(of, terms)
+        value = _reduced(of, terms) if known.all() else None
         meta: dict[str, Any] = {}
         if of.numbers is not None:
             meta["places"] = tuple(int(of.numbers[k]) for k in chosen)
