@@ -392,143 +392,6 @@ def test_a_page_gets_plain_values(logistic):
     assert page["part"]["parts"][0]["link"]["kind"] == "bar"
 
 
-def test_a_padded_zero_says_so_and_a_maximum_names_its_winner():
-    x = cr.tensor([[[[1.0, 4.0], [4.0, 2.0]]]], requires_grad=True)
-    with cr.record() as tape:
-        padded = F.pad(x, (1, 0, 0, 0))
-        padded.name = "padded"
-        largest = F.max_pool2d(x, 2)
-        largest.name = "largest"
-        (largest.sum() + padded.sum()).backward()
-    elements = Elements(tape)
-    assert elements.at(tape["padded"].node, "value", (0, 0, 0, 0)).leaf == "padding"
-    won = elements.at(tape["largest"].node, "value", (0, 0, 0, 0))
-    assert won.numbers == "max(1, 4, 4, 2)"
-    assert won.part.parts[won.part.meta["winner"]].link.index == (0, 0, 0, 1)
-    here = [elements.at(0, "bar", (0, 0, i, j)) for i, j in ((0, 1), (1, 0))]
-    assert [signal.value for signal in here] == [2, 1]
-    assert [signal.addends[0].numbers for signal in here] == ["1·1", "1·0"]
-
-
-def test_over_12_terms_the_rest_is_one_number():
-    a, b = normal(1, 150), normal(150, 1, seed=1)
-    with cr.record() as tape:
-        y = a @ b
-        y.name = "y"
-    element = Elements(tape).at(tape["y"].node, "value", (0, 0))
-    products = a.numpy()[0].astype(float) * b.numpy()[:, 0]
-    largest = sorted(np.abs(products))[-12:]
-    assert element.part.more.count == 138
-    assert sorted(abs(part.value) for part in element.part.parts) == pytest.approx(largest)
-    listed = sum(part.value for part in element.part.parts)
-    assert listed + element.part.more.value == pytest.approx(products.sum(), abs=1e-12)
-    assert "(138 more = " in element.numbers
-    assert element.roundoff == float(element.value) - element.part.value != 0
-
-
-def test_of_equal_terms_the_first_are_listed():
-    x = cr.tensor(np.ones((1, 20)))
-    with cr.record() as tape:
-        total, largest = x.sum(1), x.amax(1)
-        total.name, largest.name = "total", "largest"
-    elements = Elements(tape)
-    total = elements.at(tape["total"].node, "value", (0,))
-    assert [link.index[1] for link in total.links] == list(range(12))
-    assert (total.part.more.count, total.part.more.value) == (8, 8)
-    assert total.formula == "y = Σ x"
-    largest = elements.at(tape["largest"].node, "value", (0,))
-    assert largest.part.meta["winner"] == 0
-    assert largest.links[0].index == (0, 0)
-
-
-def test_a_mean_at_the_border_is_divided_by_what_it_sees():
-    x = normal(1, 1, 3, 3)
-    x.requires_grad_()
-    with cr.record() as tape:
-        y = F.avg_pool2d(x, 2, ceil_mode=True)
-        y.name = "y"
-        y.sum().backward()
-    elements = Elements(tape)
-    assert elements.at(tape["y"].node, "value", (0, 0, 1, 0)).formula == "y = Σ x/2"
-    assert elements.at(tape["y"].node, "value", (0, 0, 1, 1)).formula == "y = x"
-    corners = [elements.at(0, "bar", (0, 0, i, i)) for i in (0, 2)]
-    assert [corner.numbers for corner in corners] == ["1/4", "1"]
-
-
-def test_a_function_of_a_users_own_is_opened_through_what_it_saved():
-    class Square(cr.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.save_for_backward(x)
-            return x * x
-
-        @staticmethod
-        def backward(ctx, signal):
-            return signal * 2 * ctx.saved_tensors[0]
-
-    w = cr.tensor([1.0, 2.0], requires_grad=True)
-    with cr.record() as tape:
-        z = w * 3.0
-        z.name = "z"
-        y = Square.apply(z)
-        y.name = "y"
-        y.sum().backward()
-    elements = Elements(tape)
-    signal = elements.at(tape["z"].node, "bar", (1,))
-    assert (signal.formula, signal.numbers) == ("x̄₁ = ȳ·2·z", "2·1·6")
-    assert (elements.number(tape["z"].node), "value", (1,), None) in signal.links
-    assert elements.at(tape["y"].node, "value", (1,)).part.value == 36
-
-
-def test_what_was_not_kept_says_so():
-    net = nn.Linear(2, 2)
-    with cr.record(["weight"]) as tape:
-        net(normal(3, 2)).sum().backward()
-    elements = Elements(tape)
-    product = next(n for n in elements.step.order if n.op.name == "matmul")
-    element = elements.at(product, "value", (0, 0))
-    assert (element.value, element.note) == (None, "This number itself was not kept")
-    assert element.numbers.startswith("?·")
-    assert element.page()["what"]["value"] is None
-
-
-def test_addends_come_in_the_order_of_arrival_each_with_its_reader():
-    w = cr.tensor(2.0, requires_grad=True)
-    with cr.record() as tape:
-        (w * 3.0 + w.exp() + w * w).backward()
-    elements = Elements(tape)
-    signal = elements.at(
-        elements.number(next(n for n in tape.graph if n.op.name == "parameter")), "bar"
-    )
-    names = [elements.step.order[addend.reader].op.name for addend in signal.addends]
-    assert names == ["mul", "mul", "exp", "mul"]
-    assert [a.numbers for a in signal.addends] == ["1·2", "1·2", "1·7.389", "1·3"]
-    assert signal.formula == "v̄ = ȳ₁·b₁ + ȳ₂·a₂ + ȳ₃·y₃ + ȳ₄·3"
-
-
-def test_two_losses_each_send_their_addends():
-    w = cr.tensor(2.0, requires_grad=True)
-    with cr.record() as tape:
-        shared = w * 3.0
-        (shared * shared).backward(retain_graph=True)
-        shared.exp().backward()
-    elements = Elements(tape)
-    signal = elements.at(0, "bar")
-    assert [bool(addend.why) for addend in signal.addends] == [True, False]
-    assert "earlier backward" in signal.addends[0].why
-
-
-def test_what_a_hook_returned_is_a_leaf():
-    w = cr.tensor(2.0, requires_grad=True)
-    with cr.record() as tape:
-        y = w * 3.0
-        y.name = "y"
-        y.register_hook(lambda signal: signal * 10)
-        (y * y).backward()
-    signal = Elements(tape).at(tape["y"].node, "bar")
-    assert (signal.leaf, signal.value) == ("what a hook has returned", 120)
-
-
 @pytest.mark.parametrize(
     ("at", "words"),
     [
@@ -541,3 +404,14 @@ def test_what_a_hook_returned_is_a_leaf():
 def test_bad_input_gets_one_clear_error(logistic, at, words):
     with pytest.raises(ChainruleError, match=re.escape(words)):
         Elements(logistic).at(*at)
+
+
+def test_a_step_from_a_file_is_described_as_the_live_one():
+    live = shared()
+    kept = tape_of(kept_step(live))
+    rng = np.random.default_rng(0)
+    for number, node in enumerate(Elements(live).step.order):
+        index = tuple(int(rng.integers(size)) for size in node.shape)
+        for kind in ("value", "bar") if Elements(live).step.has_bar(number) else ("value",):
+            pages = [Elements(tape).at(number, kind, index).page() for tape in (live, kept)]
+            assert pages[0] == pages[1]
