@@ -169,6 +169,8 @@ def test_runs_and_systems(page, runs, link):
         row = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name=name))
         assert words in row.inner_text()
     assert "wanted 4" in page.get_by_role("article").filter(has_text="XOR with 8").inner_text()
+    card = page.get_by_role("article").filter(has=page.get_by_text("mlp-binary", exact=True))
+    assert "Not run here by its whole recipe." in card.inner_text()
     card = page.get_by_role("article").filter(has=page.get_by_text("lenet", exact=True))
     assert "Not run here." in card.inner_text()
     check(page, "home")
