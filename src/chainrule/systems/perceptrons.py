@@ -121,7 +121,7 @@ MLP_BINARY = System(
             epochs=30,
             batch_size=32,
             parameters=1_185,
-            time="3 s",
+            time="2 s",
         )
     },
 )
@@ -139,7 +139,7 @@ MLP_REGRESSION = System(
             epochs=40,
             batch_size=32,
             parameters=1_441,
-            time="10 s",
+            time="3 s",
         )
     },
 )

@@ -59,7 +59,7 @@ XOR = System(
             epochs=200,
             batch_size=4,
             parameters=33,
-            time="2 s",
+            time="1 s",
         )
     },
 )
