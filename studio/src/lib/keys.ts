@@ -23,7 +23,9 @@ export function meant(
 /** Let keys act; returns how to end that. */
 export function listenTo(keys: readonly Key[]): () => void {
   const pressed = (event: KeyboardEvent) => {
-    const into = event.target instanceof Element ? event.target.tagName : "";
+    const { target } = event;
+    const slides = target instanceof HTMLInputElement && target.type === "range";
+    const into = target instanceof Element && !slides ? target.tagName : "";
     const key = meant(keys, event, into);
     if (!key) return;
     event.preventDefault();
