@@ -91,6 +91,18 @@ def test_a_folder_that_can_t_be_made(tmp_path):
         Writer(tmp_path / "record", 0)
 
 
+def test_a_writer_that_has_failed_can_be_closed(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise DataError("no room")
+
+    monkeypatch.setattr("chainrule.train.records.write_atomically", full)
+    writer = Writer(tmp_path / "record", 0)
+    for k in range(9):  # more than may wait
+        writer.keep(k, "batch", step())
+    writer.close()
+    assert "no room" in str(writer.failure) and not writer._thread.is_alive()
+
+
 def test_what_came_after_the_place_is_given_up(tmp_path):
     writer = Writer(tmp_path / "record", 0)
     for k in range(4):

@@ -7,10 +7,13 @@ state, not each one on the way, so a slow page costs nothing and is never behind
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Callable
 from typing import Any
 
-from starlette.websockets import WebSocket
+from starlette.concurrency import run_in_threadpool
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 __all__ = ["SECONDS", "Live", "changes"]
 
@@ -24,44 +27,35 @@ class Live:
 
     def __init__(self, look: Callable[[], State]) -> None:
         self._look = look
-        self._listeners = 0
-        self._watching: asyncio.Task[None] | None = None
-        self._state: State | None = None
-        self._looked = asyncio.Condition()
+        self._turn = asyncio.Lock()
+        self._state: State = {}
+        self._looked = -SECONDS  # when, on the monotonic clock
 
     async def serve(self, socket: WebSocket) -> None:
-        """Tell one page until it goes."""
+        """Tell one page until it goes.  A look that fails ends it: the page then asks again."""
         await socket.accept()
-        self._listeners += 1
-        if self._watching is None or self._watching.done():
-            self._state = None
-            self._watching = asyncio.create_task(self._watch())
-        own = [asyncio.create_task(self._tell(socket)), asyncio.create_task(_gone(socket))]
-        try:  # a look that fails ends it too: the page then says that it hears nothing
-            await asyncio.wait([*own, self._watching], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._listeners -= 1
-            for task in own:
-                task.cancel()
-            await asyncio.gather(*own, return_exceptions=True)
+        async with asyncio.TaskGroup() as tasks:
+            telling = tasks.create_task(self._tell(socket))
+            await _gone(socket)
+            telling.cancel()
 
     async def _tell(self, socket: WebSocket) -> None:
         told: State = {}
-        while True:
-            async with self._looked:
-                while self._state is None or self._state == told:
-                    await self._looked.wait()
-                state = self._state
-            await socket.send_json(changes(told, state))
-            told = state
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                state = await self._newest()
+                if state != told:
+                    await socket.send_json(changes(told, state))
+                    told = state
+                await asyncio.sleep(SECONDS)
 
-    async def _watch(self) -> None:
-        while self._listeners:
-            state = await asyncio.to_thread(self._look)
-            async with self._looked:
-                self._state = state
-                self._looked.notify_all()
-            await asyncio.sleep(SECONDS)
+    async def _newest(self) -> State:
+        """The state, at most SECONDS old: whoever comes first looks for all."""
+        async with self._turn:
+            if time.monotonic() - self._looked >= SECONDS:
+                self._state = await run_in_threadpool(self._look)
+                self._looked = time.monotonic()
+            return self._state
 
 
 async def _gone(socket: WebSocket) -> None:

@@ -22,6 +22,7 @@ from chainrule.systems import SYSTEMS
 
 __all__ = ["BusyError", "Training", "systems"]
 
+COMMAND = (sys.executable, "-m", "chainrule", "train")
 PATIENCE = 5.0  # seconds from SIGINT to kill; a step and its checkpoint take less
 LINES = 20  # of what it says on standard error
 OUTPUT = 10_000_000  # characters of its result that are kept
@@ -72,7 +73,7 @@ class Training:
                 raise BusyError("The studio is ending.")
             self._lines, self._output = deque(maxlen=LINES), []
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "chainrule", "train", system, "--json"],
+                [*COMMAND, system, "--json"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -151,7 +152,7 @@ class Training:
 
 
 def _name(result: dict[str, Any] | None) -> str | None:
-    """The name of the run in a result."""
+    """The name of the run in a result, whose folder it tells."""
     return (
         str(result["run"]).replace("\\", "/").rpartition("/")[2]
         if result and "run" in result

@@ -217,8 +217,7 @@ class Recording(Callback):
             self._keep_step(trainer, writer, step, tape)
             self._schedule.took(time.perf_counter() - begun)
         if writer.failure is not None:
-            self._writer = trainer.statistics = None
-            warnings.warn(f"The recording has ended: {writer.failure}", stacklevel=2)
+            self._close(trainer)
 
     def _keep_step(self, trainer: Trainer, writer: Writer, step: int, tape: Tape) -> None:
         numbers = samples_of(trainer.train_data)
@@ -257,6 +256,8 @@ class Recording(Callback):
         trainer.statistics = None
         if writer is not None:
             writer.close()
+            if writer.failure is not None:
+                warnings.warn(f"The recording has ended: {writer.failure}", stacklevel=3)
         if self._run is not None:
             self._run.release()
 

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -174,9 +174,9 @@ class Writer:
         self._put(("remove", step))
 
     def close(self) -> None:
-        """Wait until all is written."""
+        """Wait until all is written, or given up."""
         self._flush()
-        self._put(None)
+        self._jobs.put(None)
         self._thread.join()
 
     def _put(self, job: Any) -> None:
@@ -190,10 +190,8 @@ class Writer:
                     self._do(database, *job)
         except Exception as error:
             self.failure = error
-            while self._thread.is_alive():  # whoever waits for a place gets one
-                with suppress(queue.Empty):
-                    if self._jobs.get(timeout=0.1) is None:
-                        return
+            while self._jobs.get() is not None:  # who waits for a place in the queue gets one
+                pass
 
     def _do(self, database: sqlite3.Connection, what: str, *rest: Any) -> None:
         records = self.records

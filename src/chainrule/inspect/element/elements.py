@@ -16,6 +16,7 @@ from chainrule.inspect.element.parts import (
     Part,
     applied,
     constant,
+    finite,
     hex_text,
     plain,
 )
@@ -60,12 +61,12 @@ class Addend:
         """Plain values, as a page takes them."""
         return {
             "reader": self.reader,
-            "value": plain(self.value),
+            "value": finite(self.value),
             "hex": hex_text(self.value),
             "formula": self.formula,
             "numbers": self.numbers,
             "part": self.part.page(),
-            "roundoff": _difference(self.value, self.part.value),
+            "roundoff": finite(_difference(self.value, self.part.value)),
             "why": self.why,
         }
 
@@ -107,7 +108,7 @@ class Element:
         """Terms of samples that were not kept, and what they come to: the value minus the rest."""
         if not self.part.missing or self.value is None:
             return None
-        known = sum(plain(part.value) for part in self.part.parts)
+        known = sum(plain(part.value) for part in self.part.parts if part.value is not None)
         known += self.part.more.value if self.part.more else 0
         return More(self.part.missing, plain(self.value) - known)
 
@@ -122,15 +123,15 @@ class Element:
                 "op": self.node.op.name,
                 "name": self.node.name or self.node.scope,
                 "dtype": self.node.dtype.name,
-                "value": plain(self.value),
+                "value": finite(self.value),
                 "hex": hex_text(self.value),
             },
             "formula": self.formula,
             "numbers": self.numbers,
             "part": self.part.page(),
-            "float64": plain(self.part.value),
-            "roundoff": self.roundoff,
-            "missing": None if self.missing is None else self.missing._asdict(),
+            "float64": finite(self.part.value),
+            "roundoff": finite(self.roundoff),
+            "missing": None if self.missing is None else self.missing.page(),
             "addends": [addend.page() for addend in self.addends],
             "samples": None if self.samples is None else self.samples.page(),
             "leaf": self.leaf,

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from chainrule.ops import Elementwise, Op, leaf
-from chainrule.ops.elementwise import div, mul, where
+from chainrule.ops.elementwise import div, mul
 
 __all__ = [
     "ADDEND",
@@ -30,6 +30,7 @@ __all__ = [
     "applied",
     "constant",
     "evaluated",
+    "finite",
     "hex_text",
     "plain",
     "product",
@@ -67,6 +68,10 @@ class More(NamedTuple):
     count: int
     value: float
 
+    def page(self) -> dict[str, Any]:
+        """Plain values, as a page takes them."""
+        return {"count": self.count, "value": finite(self.value)}
+
 
 @dataclass(eq=False)
 class Part:
@@ -103,21 +108,19 @@ class Part:
 
     def page(self) -> dict[str, Any]:
         """Plain values, as a page takes them."""
-        shown: dict[str, Any] = {"value": plain(self.value)}
+        shown: dict[str, Any] = {"value": finite(self.value)}
         if self.link is not None:
             shown["link"] = self.link._asdict() | {"index": list(self.link.index)}
             shown["hex"] = hex_text(self.value)
         elif self.op is not leaf.number:
             shown["rule"] = self.op.name
             shown["parts"] = [part.page() for part in self.parts]
-        if "winner" in self.meta:
-            shown["winner"] = self.meta["winner"]
-        places = self.meta.get("places")
+        listed = {k: list(v) if isinstance(v, tuple) else v for k, v in self.meta.items()}
         optional = {
-            "more": None if self.more is None else self.more._asdict(),
+            "meta": listed,
+            "more": None if self.more is None else self.more.page(),
             "missing": self.missing,
             "why": self.why,
-            "places": None if places is None else list(places),
         }
         return shown | {name: value for name, value in optional.items() if value}
 
@@ -125,6 +128,16 @@ class Part:
 def plain(value: Any) -> Any:
     """A NumPy scalar as Python's."""
     return value.item() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def finite(value: Any) -> Any:
+    """A number as JSON has it: "nan", "inf" and "-inf" are words.
+
+    >>> finite(np.float32(0.5)), finite(np.inf), finite(None)
+    (0.5, 'inf', None)
+    """
+    number = plain(value)
+    return number if number is None or np.isfinite(number) else str(float(number))
 
 
 def hex_text(value: Any) -> str:
@@ -148,8 +161,7 @@ def evaluated(op: Op, values: Sequence[Any], meta: Mapping[str, Any]) -> Any:
     """
     arrays = [wide(value) for value in values]
     if isinstance(op, Elementwise) and any(array.dtype.kind == "f" for array in arrays):
-        first = int(op is where)  # its condition stays one
-        arrays[first:] = [array.astype(np.float64) for array in arrays[first:]]
+        arrays = [array.astype(np.float64) for array in arrays]
     with np.errstate(all="ignore"):
         return op.reference(*arrays, **meta)
 

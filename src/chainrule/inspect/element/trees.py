@@ -41,6 +41,7 @@ from chainrule.inspect.element.step import Step
 from chainrule.ops import Elementwise, leaf
 from chainrule.ops.elementwise import add
 from chainrule.ops.labels import class_index
+from chainrule.ops.reduce import moments
 
 __all__ = [
     "MOST_TERMS",
@@ -136,7 +137,7 @@ class Trees:
             aliases: list[Any] = [Alias(source, scope) for source in node.inputs]
             itself: Any = Alias(node, scope)
             if node in self.step.number:  # a mean that the variance reads was recorded
-                itself = Bound(self.step.number[node], "value", "μ")
+                itself = Bound(self.step.number[node], "value", "y")
             (end,) = recipe.results
             assert end is not None
             self._scopes[key] = (end, scope_of(recipe, [itself, itself, *aliases]))
@@ -278,25 +279,27 @@ class Trees:
     def _link(self, bound: Bound, node: Node, flat: int) -> Part:
         self.reads.setdefault(bound[:2], []).append(np.array([flat]))
         link = Link(bound.node, bound.kind, self.step.index(bound.node, flat))
-        value = self.step.number_at(link)
+        value, letter = self.step.number_at(link), bound.letter
+        if letter[:1] == "y" and self.step.order[bound.node].op is moments:
+            letter = ("σ²", "μ")[link.index[0] == 0] + letter[1:]
         op = leaf.number if self.step.order[bound.node].op is leaf.number else leaf.data
-        return Part(leaf.data if bound.kind == "bar" else op, (), value, {}, link, bound.letter)
+        return Part(leaf.data if bound.kind == "bar" else op, (), value, {}, link, letter)
 
     def sum_tree(self, of: Reduction, scope: Scope) -> Part:
         """The terms of a sum, or the candidates of a maximum: all, or the 12 largest."""
         terms, known = self.terms(of, scope)
-        chosen = np.flatnonzero(known)
+        chosen = np.flatnonzero(known) if known.any() else np.arange(min(of.count, MOST_TERMS))
         if len(chosen) > MOST_TERMS:
             size = terms[chosen] if of.rule in (MAX, ARGMAX) else np.abs(terms[chosen])
             size = terms[chosen] * -1.0 if of.rule is MIN else size
             chosen = chosen[_largest(np.where(np.isnan(size), np.inf, size))]
         parts = tuple(self._term(of, int(k), scope) for k in chosen)
-        rest = known.copy()
-        rest[chosen] = False
-        more, missing = None, int(np.count_nonzero(~known))
+        rest, lost = known.copy(), ~known
+        rest[chosen] = lost[chosen] = False
+        more, missing = None, int(np.count_nonzero(lost))
         if rest.any():
             more = More(int(np.count_nonzero(rest)), float(_reduced(of.of(rest), terms[rest])))
-        value = None if missing else _reduced(of, terms)
+        value = _reduced(of, terms) if known.all() else None
         meta: dict[str, Any] = {}
         if of.numbers is not None:
             meta["places"] = tuple(int(of.numbers[k]) for k in chosen)

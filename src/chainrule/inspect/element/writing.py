@@ -66,6 +66,8 @@ class _ElementWriter(Writer):
         texts = [terms[0].text, *(self._within(term, PRODUCT) for term in terms[1:])]
         if node.more is not None:
             texts.append(f"({self._rest(node)})")
+        if node.missing:
+            texts.append(f"({node.missing} not kept)")
         return Written(" + ".join(texts), SEVERAL if len(texts) > 1 else terms[0].rank)
 
     def _rest(self, node: Any) -> str:
