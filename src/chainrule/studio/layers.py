@@ -66,6 +66,8 @@ def node_name(node: Node) -> str:
     >>> node_name(cr.tensor([1.0]).node)
     'data'
     """
+    if node.scope.rpartition("/")[2].startswith(node.op.name):
+        return node.name or node.scope
     return node.name or f"{node.scope} {node.op.name}".strip()
 
 

@@ -156,6 +156,9 @@ class Steps:
         if sample >= rows:
             raise UsageError(message("studio", f"sample {sample}", f"0 to {rows - 1}"))
         known = ("step", "epoch", "loss", "batch", "samples")
+        inputs = {
+            layer.node: layer.name for layer in step.layers if not step.nodes[layer.node].inputs
+        }
         return _json(
             {name: step.kept.get(name) for name in known}
             | {
@@ -163,7 +166,7 @@ class Steps:
                 "layers": [described(held, layer, sample) for layer in step.layers],
                 "scores": scores(held, step.layers, sample),
                 "targets": targets(held, step.layers),
-                "names": [node_name(node) for node in step.nodes],
+                "names": [inputs.get(k) or node_name(node) for k, node in enumerate(step.nodes)],
             }
         )
 

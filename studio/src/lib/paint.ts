@@ -1,6 +1,14 @@
 /** Numbers onto a canvas. */
 
-import { cellAt, colour, colourOf, type Colour, type Grid, type Paint, type Palette } from "./pictures";
+import {
+  cellAt,
+  colour,
+  colourOf,
+  type Colour,
+  type Grid,
+  type Paint,
+  type Palette,
+} from "./pictures";
 
 const STOPS = {
   ink: ["value-0", "value-1", "value-2", "value-3", "value-4"],
@@ -54,7 +62,8 @@ export function draw(
     fill(colourOf(value, paint, colours), x, y, w, h);
     if (value === 0) {
       const size = Math.max(1, Math.round(Math.min(w, h) / 6));
-      if (Math.min(w, h) > 1 || (row + column) % 2 === 0)
+      const every = Math.ceil(4 / Math.min(w, h)); // dots on each tiny cell would be a grey
+      if (row % every === 0 && column % every === 0)
         fill(colours.dot, x + ((w - size) >> 1), y + ((h - size) >> 1), size, size);
     } else if (Math.abs(value) > paint.size && Math.min(w, h) >= TICKED) {
       const size = Math.round(Math.min(w, h) / 4);

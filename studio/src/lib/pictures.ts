@@ -105,8 +105,8 @@ export function moved(grid: Grid, cell: number, key: string): number {
   return next < grid.count ? next : cell;
 }
 
-/** How many maps stand beside each other: at most six below each other. */
-export const mapColumns = (maps: number) => Math.max(1, Math.ceil(maps / 6));
+/** How many maps stand beside each other: at most six large or eight small ones below each other. */
+export const mapColumns = (maps: number) => Math.max(1, Math.ceil(maps / (maps > 6 ? 8 : 6)));
 
 // ------------------------------------------------------------ indices
 

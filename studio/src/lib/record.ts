@@ -77,7 +77,7 @@ export interface Part {
   readonly hex?: string;
   readonly rule?: string;
   readonly parts?: readonly Part[];
-  readonly winner?: number;
+  readonly meta?: { readonly winner?: number };
   readonly more?: More;
   readonly missing?: number;
   readonly why?: string;
@@ -165,7 +165,11 @@ export function numbersOf(bytes: ArrayBuffer, dtype: string): ArrayLike<number> 
     case "bool":
       return new Uint8Array(bytes);
     default:
-      throw new ApiError(0, `Pictures of ${dtype} are not drawn.`, "The table of layers has sizes.");
+      throw new ApiError(
+        0,
+        `Pictures of ${dtype} are not drawn.`,
+        "The table of layers has sizes.",
+      );
   }
 }
 
@@ -177,7 +181,9 @@ export function linkText(link: Link): string {
 
 /** The link that a text names; null if it is none. */
 export function linkOf(text: string): Link | null {
-  const found = /^(\d{1,9})\.(value|bar)\.((?:\d{1,12}(?:,\d{1,12})*)?)(?:\.(\d{1,9}))?$/.exec(text);
+  const found = /^(\d{1,9})\.(value|bar)\.((?:\d{1,12}(?:,\d{1,12})*)?)(?:\.(\d{1,9}))?$/.exec(
+    text,
+  );
   if (!found) return null;
   const [, node, kind, index, sample] = found;
   return {
