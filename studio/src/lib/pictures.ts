@@ -142,7 +142,7 @@ export function axis(sizes: readonly Figure[]): readonly [number, number] {
   const found = sizes.map(Number).filter((size) => size > 0 && Number.isFinite(size));
   if (!found.length) return [0, 1];
   const low = Math.floor(Math.log10(Math.min(...found)));
-  return [low, Math.max(low + 1, Math.ceil(Math.log10(Math.max(...found))))];
+  return [low, Math.max(low + 1, Math.ceil(Math.log10(Math.max(...found)))) + 0]; // no −0
 }
 
 /** How far along a size stands, from 0 to 1; one that is no number above zero stands at 0. */
