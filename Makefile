@@ -12,8 +12,8 @@ workers := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test check parity bench docs readme readme-check clean
-.PHONY: setup-base setup-dev setup-docs setup-parity setup-bench
+.PHONY: help train studio test check parity bench docs studio-test readme readme-check clean
+.PHONY: setup-base setup-dev setup-docs setup-parity setup-bench setup-studio
 unexport PYTHONHOME PYTHONPATH
 
 help:  ## show this list
@@ -25,8 +25,12 @@ help:  ## show this list
 train: setup-base  ## train LeNet on the handwritten digits that come with Chainrule
 	@$(quietly) $(bin)/chainrule train lenet $(ARGS) $(interrupted)
 
+studio: setup-studio  ## show the runs in the browser
+	@$(quietly) $(bin)/python scripts/studio_pages.py build && \
+	    $(bin)/chainrule studio $(ARGS) $(interrupted)
+
 test: setup-dev  ## run the test suite
-	@$(bin)/python -m pytest $(workers) -m "not parity" $(ARGS)
+	@$(bin)/python -m pytest $(workers) -m "not parity and not browser" $(ARGS)
 
 check: setup-dev  ## check format, lint and types
 	@$(bin)/ruff format --check .
@@ -39,6 +43,12 @@ parity: setup-parity  ## compare with PyTorch 2.13 (a large download, once)
 bench: setup-bench  ## run side by side with PyTorch, JAX and TensorFlow, for half an hour
 	@$(quietly) $(bin)/chainrule bench $(or $(ARGS),--growth --write benchmarks) $(interrupted)
 
+studio-test: setup-studio  ## test the studio: its sources, and its pages in Chromium
+	@$(bin)/python scripts/studio_pages.py test
+	@$(bin)/python scripts/studio_pages.py build
+	@$(bin)/python scripts/studio_browser.py
+	@$(bin)/python -m pytest -m browser tests/studio $(ARGS)
+
 docs: setup-docs  ## build the documentation; a warning is an error
 	@$(bin)/python -m sphinx -E -W --keep-going -q -d build/doctrees docs build/docs
 	@echo 'the documentation is in build/docs/index.html'
@@ -50,9 +60,9 @@ readme-check: setup-dev  ## fail if the README says what is no longer true
 	@$(bin)/python scripts/readme.py --check
 
 clean:  ## remove .venv, caches and what was built (runs/ stays)
-	@rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv build dist studio/node_modules src/chainrule/studio/assets .pytest_cache .ruff_cache .hypothesis
 	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
-setup-base setup-dev setup-docs setup-parity setup-bench:
+setup-base setup-dev setup-docs setup-parity setup-bench setup-studio:
 	@$(quietly) python=$$(sh scripts/find-python "$(PYTHON)") && \
 	    "$$python" -S scripts/setup.py $(@:setup-%=%) $(interrupted)

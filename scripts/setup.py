@@ -1,6 +1,6 @@
 """Make .venv, the folder of libraries that the Makefile's targets run in.
 
-    python scripts/setup.py base|dev|docs|parity|bench
+    python scripts/setup.py base|dev|docs|parity|bench|studio
 
 One line for each stage, one sentence if something is missing; what pip says goes to
 .venv/setup.log. Nothing is done a second time: a stamp in .venv holds what it was made from.
@@ -32,13 +32,15 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 LOG = VENV / "setup.log"
 UNFINISHED = VENV / "unfinished"  # here while pip works; found by a later run, pip was interrupted
 
-GROUPS = {  # each group holds the ones before it: what to install, and how to call it
+GROUPS = {  # what to install, and how to call it; each group holds those before it, but ALONE
     "base": (".", "Chainrule and its libraries"),
     "dev": (".[dev]", "Chainrule and the tools that test it"),
     "docs": (".[dev,docs]", "Chainrule and the tools that test and document it"),
     "parity": (".[dev,docs,parity]", "Chainrule, its tools and PyTorch to compare with"),
     "bench": (".[dev,docs,parity,bench]", "Chainrule, its tools, PyTorch, JAX and TensorFlow"),
+    "studio": (".[dev,studio-dev]", "Chainrule and the tools that build its studio"),
 }
+ALONE = {"studio": ("base", "dev", "studio")}  # what such a group holds; no other holds it
 
 
 def main(group):
@@ -61,10 +63,14 @@ def bring_up_to_date(group, wanted):
     requirement, what = GROUPS[group]
     say(stages, stages, "installing " + what)
     install(requirement)
-    for name in GROUPS:
+    for name in held(group):
         stamp_file(name).write_text(wanted, encoding="utf-8")
-        if name == group:
-            break
+
+
+def held(group):
+    """Return the groups that are there once `group` is installed."""
+    names = [name for name in GROUPS if name not in ALONE]
+    return ALONE.get(group) or names[: names.index(group) + 1]
 
 
 def make_venv():

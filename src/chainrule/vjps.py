@@ -10,13 +10,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from chainrule.graph import meta_key, topological_order
+from chainrule.graph import Node, meta_key, topological_order
 from chainrule.ops import leaf
 from chainrule.ops.op import REGISTRY
 from chainrule.storage import COMPUTED, PENDING, Recorded, Row, recorder
 from chainrule.tensor import Tensor
 
-__all__ = ["addends"]
+__all__ = ["addends", "stand_ins"]
 
 MOST_FORMULAS = 4096  # that are remembered
 
@@ -88,18 +88,23 @@ def _known(node: Recorded, passing: tuple[int, ...]) -> Formula | None:
         return formula
 
 
+def stand_ins(node: Node) -> list[Recorded]:
+    """Leaves without numbers: of the node's type, of its error signal's, and of its inputs'."""
+    found = []
+    for source in (node, node, *node.inputs):
+        stand_in = Recorded(leaf.data, (), {}, source.shape, source.dtype, recorder())
+        stand_in.state = COMPUTED
+        found.append(stand_in)
+    return found
+
+
 def _find(node: Recorded, passing: Sequence[int]) -> Formula | None:
     """Ask the op once; ``None`` if what it records is not the same each time."""
-    rec = recorder()
-    stand_ins = []
-    for source in (node, node, *node.inputs):
-        stand_in = Recorded(leaf.data, (), {}, source.shape, source.dtype, rec)
-        stand_in.state = COMPUTED
-        stand_ins.append(stand_in)
+    given = stand_ins(node)
     try:
-        with rec.setting(grad_enabled=False, taps=[], on_stand_ins=True):
-            bars = _ask(node, stand_ins)
-        return Formula(stand_ins, [bars[index] for index in passing])
+        with recorder().setting(grad_enabled=False, taps=[], on_stand_ins=True):
+            bars = _ask(node, given)
+        return Formula(given, [bars[index] for index in passing])
     except Exception:  # whatever it is: asked about real values, the op will say it better
         return None
 

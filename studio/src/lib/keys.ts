@@ -20,9 +20,10 @@ export function meant(
   return keys.find((key) => key.key.toLowerCase() === event.key.toLowerCase());
 }
 
-/** Let keys act; returns how to end that. */
+/** Let keys act, but where a dialog is open, which has its own; returns how to end that. */
 export function listenTo(keys: readonly Key[]): () => void {
   const pressed = (event: KeyboardEvent) => {
+    if (document.querySelector("dialog[open]")) return;
     const { target } = event;
     const slides = target instanceof HTMLInputElement && target.type === "range";
     const into = target instanceof Element && !slides ? target.tagName : "";

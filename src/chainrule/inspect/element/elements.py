@@ -27,6 +27,7 @@ from chainrule.inspect.element.trees import Trees
 from chainrule.inspect.element.uses import Uses, passed_on, read_by
 from chainrule.inspect.element.writing import written
 from chainrule.inspect.notation import bar_of
+from chainrule.ops import leaf
 from chainrule.ops.history import fan_in
 from chainrule.tape import Tape
 
@@ -202,11 +203,11 @@ class Elements:
         uses = read_by(self.step, link.node, flat)
         if not node.inputs:
             reason = LEAVES.get(node.op.name, "a leaf")
-            part = Part(node.op, (), value)
+            part = Part(leaf.number, value=value)
             return Element(link, node, value, "", "", part, uses, leaf=reason)
         part = Trees(self.step).tree(node, flat, forward(self.step, node), root=True)
         note = "" if value is not None else "This number itself was not kept"
-        reason = LEAVES.get(node.op.name, "" if part.parts or part.link else part.why)
+        reason = LEAVES.get(node.op.name, "") or _end(part)
         formula = f"y = {written(part, numbers=False)}"
         numbers = written(part, numbers=True)
         return Element(link, node, value, formula, numbers, part, uses, reason, note)
@@ -230,7 +231,9 @@ class Elements:
             sent = tuple(Part(ADDEND, (a.part,), a.value) for a in addends)
             part, letter = applied(fan_in, *sent), "v"
         else:
-            part, reason = addends[0].part, addends[0].why
+            part = addends[0].part
+            reason = addends[0].why
+        reason = reason or _end(part)
         total = applied(fan_in, *(constant(a) for a in recorded if a is not None)).value
         if value is not None and None not in recorded and not _near(value, total, recorded):
             note, reason = "A hook has replaced what the readers sent", "what a hook has returned"
@@ -272,6 +275,13 @@ class Elements:
         formula = f"v̄ = {written(part, numbers=False)}"
         note = f"What sample {link.sample} alone adds"
         return Element(link, node, part.value, formula, numbers, part, Uses(0, ()), note=note)
+
+
+def _end(part: Part) -> str:
+    """Why the chain ends at a part that reads nothing of the record; "" where it goes on."""
+    if part.links():
+        return ""
+    return next((p.why for p in part.walk() if p.why), "a number that stands in the rule itself")
 
 
 def _at(array: np.ndarray, flat: int) -> Any:

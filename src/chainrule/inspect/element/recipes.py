@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.graph import Node, meta_key, topological_order
-from chainrule.ops import leaf
 from chainrule.ops.elementwise import exp, log, square
 from chainrule.ops.movement import concatenate
 from chainrule.ops.op import REGISTRY
 from chainrule.ops.reduce import amax, back, sum_
 from chainrule.storage import COMPUTED, Recorded, recorder
 from chainrule.tensor import Tensor
+from chainrule.vjps import stand_ins
 
 __all__ = ["COMPOSED", "Recipe", "composition", "derivative"]
 
@@ -99,25 +99,21 @@ def _recipe(what: str, node: Node, ask: Callable[..., Sequence[Any]]) -> Recipe:
 
 def _asked(node: Node, ask: Callable[..., Sequence[Any]]) -> Recipe:
     rec = recorder()
-    stand_ins = []
-    for source in (node, node, *node.inputs):
-        stand_in = Recorded(leaf.data, (), {}, source.shape, source.dtype, rec)
-        stand_in.state = COMPUTED
-        stand_ins.append(stand_in)
+    leaves = stand_ins(node)
     quiet = {"grad_enabled": False, "taps": [], "on_stand_ins": True, "formula": True}
     with rec.undisturbed_work(), rec.setting(trace=None, **quiet):
-        bars = [None if b is None else b._node for b in ask(*map(Tensor._of, stand_ins))]
+        bars = [None if b is None else b._node for b in ask(*map(Tensor._of, leaves))]
     # Plain nodes are kept: recorded ones are work that somebody would do one day.
     twins: dict[Any, Node] = {}
     constants: dict[Node, np.ndarray] = {}
-    for one in (*stand_ins, *topological_order([bar for bar in bars if bar is not None])):
+    for one in (*leaves, *topological_order([bar for bar in bars if bar is not None])):
         if one in twins:
             continue
         sources = tuple(twins[source] for source in one.inputs)
         twins[one] = Node(one.op, sources, one.meta, one.shape, one.dtype)
-        if not one.inputs and one not in stand_ins:
+        if not one.inputs and one not in leaves:
             constants[twins[one]] = one.value  # type: ignore[attr-defined]
-    given = tuple(twins[stand_in] for stand_in in stand_ins)
+    given = tuple(twins[stand_in] for stand_in in leaves)
     outside = {twin: one for one, twin in twins.items() if one.state == COMPUTED}
     for twin in (*given, *(c for c in constants if not c.shape)):
         outside.pop(twin, None)
