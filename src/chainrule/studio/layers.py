@@ -240,7 +240,7 @@ def _box(step: Step, number: int, flats: np.ndarray) -> dict[str, Any]:
     """The smallest box around places, without the axis of the samples; last axes are a picture."""
     shape = step.order[number].shape
     places = np.stack(np.unravel_index(flats, shape))[1:]
-    maps, rows, columns = _maps(shape[1:])
+    rows = _maps(shape[1:])[1]
     if not len(places):
         places = np.zeros((1, len(flats)), np.int64)
     if rows == 0:
