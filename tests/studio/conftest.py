@@ -114,7 +114,9 @@ GEOMETRY = """(least) => {
     const root = document.documentElement;
     if (root.scrollWidth > window.innerWidth) found.push(`page ${root.scrollWidth} wide`);
     const texts = [];
-    const open = document.querySelector("dialog[open]") ?? document.body; // it covers the rest
+    const sheet = [...document.querySelectorAll("aside")].find((e) =>
+        getComputedStyle(e).position === "fixed" && e.offsetWidth >= window.innerWidth);
+    const open = document.querySelector("dialog[open]") ?? sheet ?? document.body; // it covers
     const walker = document.createTreeWalker(open, NodeFilter.SHOW_TEXT);
     for (let node; (node = walker.nextNode()); ) {
         const owner = node.parentElement;
