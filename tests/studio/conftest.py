@@ -115,7 +115,7 @@ GEOMETRY = """(least) => {
     if (root.scrollWidth > window.innerWidth) found.push(`page ${root.scrollWidth} wide`);
     const texts = [];
     const sheet = [...document.querySelectorAll("aside")].find((e) =>
-        getComputedStyle(e).position === "fixed" && e.offsetWidth >= window.innerWidth);
+        getComputedStyle(e).position === "fixed" && e.offsetWidth > 0.9 * window.innerWidth);
     const open = document.querySelector("dialog[open]") ?? sheet ?? document.body; // it covers
     const walker = document.createTreeWalker(open, NodeFilter.SHOW_TEXT);
     for (let node; (node = walker.nextNode()); ) {
