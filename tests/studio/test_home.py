@@ -1,11 +1,7 @@
 """The page Home in Chromium, at the size of a desk and of a phone: ``make studio-test``."""
 
-import contextlib
-import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,65 +10,6 @@ from urllib.parse import urlsplit
 import pytest
 
 pytestmark = pytest.mark.browser
-
-SIZES = {"desk": (1280, 800), "phone": (390, 844)}
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-AXE = Path(__file__).parents[2] / "studio" / "node_modules" / "axe-core" / "axe.min.js"
-SHOTS = os.environ.get("CHAINRULE_SCREENSHOTS")  # a folder for pictures of each state
-
-# Text that is cut or lies over other text, and what is too small to read or to touch.
-GEOMETRY = """(least) => {
-    const found = [];
-    const seen = (e) =>
-        e.checkVisibility({visibilityProperty: true}) && !e.closest(".unseen, .skip");
-    const root = document.documentElement;
-    if (root.scrollWidth > window.innerWidth) found.push(`page ${root.scrollWidth} wide`);
-    const texts = [];
-    const open = document.querySelector("dialog[open]") ?? document.body; // it covers the rest
-    const walker = document.createTreeWalker(open, NodeFilter.SHOW_TEXT);
-    for (let node; (node = walker.nextNode()); ) {
-        const owner = node.parentElement;
-        if (!node.data.trim() || !seen(owner)) continue;
-        const range = document.createRange();
-        range.selectNodeContents(node);
-        const scrolls = owner.closest("[role=region]");
-        const size = parseFloat(getComputedStyle(owner).fontSize);
-        if (size < 12) found.push(`${node.data}: ${size} px`);
-        for (const box of range.getClientRects()) {
-            if (!scrolls && (box.left < -0.5 || box.right > window.innerWidth + 0.5))
-                found.push(`${node.data}: outside`);
-            if (!scrolls) texts.push([node.data, box]);
-        }
-        const style = getComputedStyle(owner);
-        if (style.overflow === "hidden" && owner.scrollWidth > owner.clientWidth + 1)
-            found.push(`${node.data}: cut`);
-    }
-    for (const [i, [one, a]] of texts.entries()) for (const [two, b] of texts.slice(i + 1)) {
-        const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
-        const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-        if (wide > 1 && high > 4) found.push(`${one} over ${two}`);
-    }
-    for (const target of open.querySelectorAll("a, button")) {
-        if (!seen(target)) continue;
-        const box = target.getBoundingClientRect();
-        if (box.width < least || box.height < least) found.push(`${target.textContent}: small`);
-    }
-    return found;
-}"""
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """The system's own Chromium; without one these tests fail."""
-    from playwright.sync_api import sync_playwright
-
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = next(filter(None, map(shutil.which, names)), None)
-    assert path, "these tests need Chromium: python scripts/studio_browser.py installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -91,63 +28,13 @@ def runs(trained, tmp_path):
     return Path(shutil.copytree(trained, tmp_path / "runs"))
 
 
-@contextlib.contextmanager
-def studio(folder, *words):
-    """(process, link) of the command, in a folder."""
-    command = [sys.executable, "-m", "chainrule", "studio", "--no-browser", "--json", *words]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            text = ""
-            while not text.endswith("}\n"):
-                line = process.stdout.readline()
-                assert line, "the studio ended"
-                text += line
-            yield process, json.loads(text)["url"]
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(20)
-
-
 @pytest.fixture
-def link(tmp_path):
+def link(tmp_path, studio):
     with studio(tmp_path) as (_, link):
         yield link
 
 
-@pytest.fixture(params=SIZES)
-def page(chromium, request):
-    """An empty page of one size; at its end nothing may have gone wrong in it."""
-    width, height = SIZES[request.param]
-    touch = request.param == "phone"
-    context = chromium.new_context(
-        viewport={"width": width, "height": height},
-        has_touch=touch,
-        is_mobile=touch,
-        reduced_motion="reduce",
-    )
-    context.set_default_timeout(20_000)
-    page = context.new_page()
-    page.least, page.size, page.wrongs = 44 if touch else 24, request.param, []
-    page.on("console", lambda said: page.wrongs.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: page.wrongs.append(str(error)))
-    yield page
-    assert page.wrongs == []
-    context.close()
-
-
-def check(page, name):
-    """In both themes nothing is cut, covered, too small or too wide; axe finds nothing serious."""
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        if SHOTS:
-            page.screenshot(path=Path(SHOTS) / f"{name}-{page.size}-{theme}.png", full_page=True)
-        assert page.evaluate(GEOMETRY, page.least) == []
-        page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = page.evaluate("axe.run()")["violations"]
-        assert [v["help"] for v in found if v["impact"] in ("serious", "critical")] == []
-
-
-def test_without_runs_there_is_one_button_and_it_trains(page, tmp_path):
+def test_without_runs_there_is_one_button_and_it_trains(page, tmp_path, studio, check):
     with studio(tmp_path) as (_, link):
         page.goto(link)
         button = page.get_by_role("main").get_by_role("button")
@@ -163,7 +50,7 @@ def test_without_runs_there_is_one_button_and_it_trains(page, tmp_path):
         check(page, "training")
 
 
-def test_runs_and_systems(page, runs, link):
+def test_runs_and_systems(page, runs, link, check):
     page.goto(link)
     for name, words in (("xor-001", "finished"), ("mlp-binary-001", "finished")):
         row = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name=name))
@@ -186,7 +73,7 @@ def test_a_run_that_trains_elsewhere_is_seen_live(page, runs, link):
         row.get_by_text("finished").wait_for()
 
 
-def test_back_and_forward_lead_through_the_selection(page, runs, link):
+def test_back_and_forward_lead_through_the_selection(page, runs, link, check):
     page.goto(f"{link}&run=none&step=x")
     page.get_by_text("There is no run none.").wait_for()
     page.wrongs.clear()  # the browser itself writes of an answer 404
@@ -206,14 +93,14 @@ def test_back_and_forward_lead_through_the_selection(page, runs, link):
     page.get_by_role("heading", name="xor-001").wait_for()
 
 
-def test_the_command_opens_with_a_run(page, runs, tmp_path):
+def test_the_command_opens_with_a_run(page, runs, tmp_path, studio):
     with studio(tmp_path, "xor-001") as (_, link):
         page.goto(link)
         page.get_by_role("heading", name="Figures by epoch").wait_for()
         assert urlsplit(page.url).query == "run=xor-001"
 
 
-def test_it_is_driven_by_keyboard(page, runs, link):
+def test_it_is_driven_by_keyboard(page, runs, link, check):
     page.goto(link)
     page.get_by_role("heading", name="xor-001").wait_for()
     page.keyboard.press("Tab")
@@ -241,7 +128,7 @@ def test_it_is_driven_by_keyboard(page, runs, link):
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
-def test_a_damaged_run_says_why_and_the_others_stay(page, runs, link):
+def test_a_damaged_run_says_why_and_the_others_stay(page, runs, link, check):
     (runs / "xor-001" / "config.json").write_text("{")
     page.goto(link)
     page.get_by_text("config.json, which is damaged").wait_for()
@@ -249,7 +136,7 @@ def test_a_damaged_run_says_why_and_the_others_stay(page, runs, link):
     check(page, "damaged")
 
 
-def test_the_server_goes_and_comes_back(page, runs, tmp_path):
+def test_the_server_goes_and_comes_back(page, runs, tmp_path, studio, check):
     with studio(tmp_path) as (_, link):
         page.goto(link)
         page.get_by_role("heading", name="xor-001").wait_for()

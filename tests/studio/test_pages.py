@@ -5,9 +5,10 @@ from chainrule.studio.pages import check_built
 
 
 def test_what_has_a_hash_is_kept_and_the_page_is_asked_for_again(client):
-    page = client.get("/")
-    assert "<title>studio</title>" in page.text
-    assert page.headers["cache-control"] == "no-store"
+    for path in ("/", "/network"):
+        page = client.get(path)
+        assert "<title>studio</title>" in page.text
+        assert page.headers["cache-control"] == "no-store"
     script = client.get("/hashed/index-1234.js")
     assert "immutable" in script.headers["cache-control"]
     assert script.headers["content-type"].startswith("text/javascript")

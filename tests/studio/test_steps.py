@@ -92,9 +92,24 @@ def test_how_a_number_was_computed(client, run):
     assert signal["formula"] and signal["what"]["kind"] == "bar"
 
 
+@pytest.mark.parametrize("kind", ["batch", "probe"])
+def test_layers_and_what_a_unit_reads(client, run, kind):
+    at = f"/api/runs/small-001/steps/{kind}/2"
+    found = client.get(f"{at}/layers?sample=1").json()
+    assert [layer["name"] for layer in found["layers"]] == ["input", "0", "1", "2", "3"]
+    order = run.records.tape(2, kind)._step.order
+    assert len(found["names"]) == len(order) and found["names"][0] == "input"
+    assert {"0.weight", "3.bias"} <= set(found["names"])
+    conv = found["layers"][1]["node"]
+    (box,) = client.get(f"{at}/patch?node={conv}&index=1,0,2,3").json()["boxes"]
+    assert box["count"] == 9 and (box["rows"], box["columns"]) == ([2, 4], [3, 5])
+
+
 @pytest.mark.parametrize(
     ("path", "says"),
     [
+        ("small-001/steps/batch/1/layers?sample=9", "sample 9, needs 0 to"),
+        ("small-001/steps/batch/1/patch?node=0&index=9", "element"),
         ("no-such-run/steps", "the run no-such-run, needs one that is there"),
         ("small-001/figures?since=x", "needs since as a whole number"),
         ("small-001/steps/batch/77", "batch of step 77, needs one of 0, 1, 2, 3"),

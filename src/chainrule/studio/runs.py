@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from chainrule.train.runs import RUNS, Run
 __all__ = ["Runs", "holder", "plain_json"]
 
 # Whatever changes in a run changes the time or size of one of these.
+SETTLED = 1_000_000_000  # nanoseconds after which what was read of a file is all of it
 FILES = ("config.json", "metrics.sqlite", "metrics.sqlite-wal", "lock", "record")
 
 Json = dict[str, Any]
@@ -72,7 +74,10 @@ class Runs:
         before, summary = self._read.get(name, (None, {}))
         if before != seen:
             summary = _described(name, folder)
-            self._read[name] = seen, summary
+            # A file that was written a moment ago may not have been whole for the database yet.
+            newest = max((state[0] for state in seen if state is not None), default=0)
+            settled = newest < time.time_ns() - SETTLED
+            self._read[name] = (seen if settled else None), summary
         process = holder(folder / "lock") if summary["status"] != "damaged" else None
         return summary | ({"status": "running", "process": process} if process else {})
 

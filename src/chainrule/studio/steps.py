@@ -3,6 +3,8 @@
     GET /api/runs/NAME/steps                            which steps are kept
     GET /api/runs/NAME/figures?since=STEP               figures of each step
     GET /api/runs/NAME/steps/KIND/STEP                  graph, calls, sizes of values and signals
+    GET /api/runs/NAME/steps/KIND/STEP/layers?sample=                the model's calls as pictures
+    GET /api/runs/NAME/steps/KIND/STEP/patch?node=&what=&index=      what a unit reads in them
     GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=     numbers, as bytes
     GET /api/runs/NAME/steps/KIND/STEP/element?node=&what=&index=    how one of them was computed
 
@@ -27,6 +29,15 @@ from starlette.routing import Route
 from chainrule.errors import NameNotFoundError, UsageError, message
 from chainrule.graph import Node
 from chainrule.inspect.element import Elements
+from chainrule.studio.layers import (
+    Layer,
+    described,
+    find_layers,
+    node_name,
+    patches,
+    scores,
+    targets,
+)
 from chainrule.studio.runs import Runs, plain_json
 from chainrule.tape import Tape, sample_nodes, tape_of
 from chainrule.train.records import KINDS, Records
@@ -48,6 +59,10 @@ class _Open:
     def elements(self) -> Elements:
         return Elements(self.tape, self.kept["batch"] or None)
 
+    @cached_property
+    def layers(self) -> list[Layer]:
+        return find_layers(self.elements.step, self.kept["calls"], self.kept["losses"])
+
     @property
     def nodes(self) -> list[Node]:
         return self.tape._step.order
@@ -68,6 +83,8 @@ class Steps:
             "/api/runs/{name}/steps": self.kept,
             "/api/runs/{name}/figures": self.figures,
             step: self.graph,
+            f"{step}/layers": self.layers,
+            f"{step}/patch": self.patch,
             f"{step}/array": self.array,
             f"{step}/element": self.element,
         }
@@ -132,6 +149,34 @@ class Steps:
             "bar": _sizes(_array(step, number, "bar"), samples),
         }
 
+    def layers(self, request: Request) -> Response:
+        """The model's data and calls with the scales of their pictures, for one sample."""
+        step, sample = self._step(request), _number(request, "sample", 0)
+        held, rows = step.elements.step, step.elements.step.rows()
+        if sample >= rows:
+            raise UsageError(message("studio", f"sample {sample}", f"0 to {rows - 1}"))
+        known = ("step", "epoch", "loss", "batch", "samples")
+        inputs = {
+            layer.node: layer.name for layer in step.layers if not step.nodes[layer.node].inputs
+        }
+        return _json(
+            {name: step.kept.get(name) for name in known}
+            | {
+                "rows": rows,
+                "layers": [described(held, layer, sample) for layer in step.layers],
+                "scores": scores(held, step.layers, sample),
+                "targets": targets(held, step.layers),
+                "names": [inputs.get(k) or node_name(node) for k, node in enumerate(step.nodes)],
+            }
+        )
+
+    def patch(self, request: Request) -> Response:
+        """Boxes in the neighbouring layers around all that one element was computed from."""
+        step, number, what = self._step(request), _number(request, "node"), _what(request)
+        held = step.elements.step
+        flat = held.flat(_checked(step, number), _index(request))
+        return _json({"boxes": patches(held, step.layers, number, what, flat)})
+
     def array(self, request: Request) -> Response:
         """The numbers of a node's value or error signal, of one sample if it is asked for."""
         step, number, what = self._step(request), _number(request, "node"), _what(request)
@@ -157,12 +202,8 @@ class Steps:
     def element(self, request: Request) -> Response:
         """How a number was computed: see ``inspect.element``."""
         step, number, what = self._step(request), _number(request, "node"), _what(request)
-        text = request.query_params.get("index", "")
-        parts = text.split(",") if text else []
-        if not all(part.isdecimal() for part in parts):
-            raise UsageError(message("studio", f"index={text}", "numbers such as 0,3,12"))
+        index = _index(request)
         sample = _number(request, "sample") if "sample" in request.query_params else None
-        index = tuple(map(int, parts))
         found = step.elements.at(_checked(step, number), what, index, sample)
         return _json(found.page())
 
@@ -229,6 +270,14 @@ def _number(request: Request, name: str, default: int | None = None) -> int:
     if not text.isdecimal():
         raise UsageError(message("studio", f"{name}={text}", f"{name} as a whole number"))
     return int(text)
+
+
+def _index(request: Request) -> tuple[int, ...]:
+    text = request.query_params.get("index", "")
+    parts = text.split(",") if text else []
+    if not all(part.isdecimal() for part in parts):
+        raise UsageError(message("studio", f"index={text}", "numbers such as 0,3,12"))
+    return tuple(map(int, parts))
 
 
 def _what(request: Request) -> str:

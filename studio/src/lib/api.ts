@@ -66,12 +66,19 @@ export class ApiError extends Error {
   }
 }
 
-async function ask<T>(path: string, options?: RequestInit): Promise<T> {
+/** The server's answer, read as JSON. */
+export async function ask<T>(path: string, options?: RequestInit): Promise<T> {
+  const response = await answer(path, options);
+  return (await response.json()) as T;
+}
+
+/** The server's answer; an ApiError if it is none, or no success. */
+export async function answer(path: string, options?: RequestInit): Promise<Response> {
   const response = await fetch(path, options).catch(() => {
     throw new ApiError(0, "The studio's server does not answer.", "chainrule studio starts it.");
   });
+  if (response.ok) return response;
   const body: unknown = await response.json().catch(() => null);
-  if (response.ok) return body as T;
   const said = (body ?? {}) as { error?: string; remedy?: string };
   throw new ApiError(
     response.status,

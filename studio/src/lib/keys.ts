@@ -24,7 +24,9 @@ export function meant(
 export function listenTo(keys: readonly Key[]): () => void {
   const pressed = (event: KeyboardEvent) => {
     if (document.querySelector("dialog[open]")) return;
-    const into = event.target instanceof Element ? event.target.tagName : "";
+    const { target } = event;
+    const slides = target instanceof HTMLInputElement && target.type === "range";
+    const into = target instanceof Element && !slides ? target.tagName : "";
     const key = meant(keys, event, into);
     if (!key) return;
     event.preventDefault();

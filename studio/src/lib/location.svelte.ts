@@ -14,6 +14,12 @@ class Place {
     this.read();
   }
 
+  /** Stand elsewhere without a new entry: of what is dragged, each place is none to go back to. */
+  replace(href: string): void {
+    window.history.replaceState(null, "", href);
+    this.read();
+  }
+
   /** Read the URL again. */
   read(): void {
     this.path = window.location.pathname;

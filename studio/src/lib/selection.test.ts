@@ -2,14 +2,18 @@ import { expect, test } from "vitest";
 import { link, NOTHING, parse, query } from "./selection";
 
 test("a query names all of a selection, and comes back from it", () => {
-  const text = "?run=lenet-001&step=40&sample=3&node=conv1%2Frelu&unit=7%2C4%2C5&seed=loss%3A3";
+  const text =
+    "?run=lenet-001&step=40&kind=batch&sample=3&node=7&unit=7%2C4%2C5&mode=bar&number=6.bar.0%2C7%2C4%2C5&seed=loss%3A3";
   const selection = parse(text);
   expect(selection).toEqual({
     run: "lenet-001",
     step: 40,
+    kind: "batch",
     sample: 3,
-    node: "conv1/relu",
+    node: "7",
     unit: "7,4,5",
+    mode: "bar",
+    number: "6.bar.0,7,4,5",
     seed: "loss:3",
   });
   expect(query(selection)).toBe(text);
@@ -23,6 +27,10 @@ test("zero is a step, and an empty query selects nothing", () => {
 
 test.each(["-1", "1.5", "x", "", "1e3", "9".repeat(400)])("step=%s is none", (word) => {
   expect(parse(`?step=${word}`).step).toBeNull();
+});
+
+test("words that are none of the choices are none", () => {
+  expect(parse("?kind=other&mode=B")).toEqual(NOTHING);
 });
 
 test("odd names survive, and what is unknown is left out", () => {

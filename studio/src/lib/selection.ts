@@ -3,18 +3,24 @@
 export interface Selection {
   readonly run: string | null; // a run's name
   readonly step: number | null; // the number of a recorded step
+  readonly kind: "probe" | "batch" | null; // which record of the step
   readonly sample: number | null; // an index in the batch, or of a probe
-  readonly node: string | null; // a node's name, such as conv1/relu
+  readonly node: string | null; // a node's number in the step
   readonly unit: string | null; // a place in the node's value, such as 7,4,5
+  readonly mode: "value" | "bar" | null; // values or error signals
+  readonly number: string | null; // whose computation is open, such as 6.bar.0,7,4,5
   readonly seed: string | null; // what the error signals come from: loss:3, score:3, or an element
 }
 
 export const NOTHING: Selection = {
   run: null,
   step: null,
+  kind: null,
   sample: null,
   node: null,
   unit: null,
+  mode: null,
+  number: null,
   seed: null,
 };
 
@@ -26,12 +32,17 @@ export function parse(query: string): Selection {
     const word = given.get(name) ?? "";
     return /^\d{1,15}$/.test(word) ? Number(word) : null;
   };
+  const one = <Word extends string>(name: keyof Selection, ...words: readonly Word[]) =>
+    words.find((word) => word === given.get(name)) ?? null;
   return {
     run: text("run"),
     step: count("step"),
+    kind: one("kind", "probe", "batch"),
     sample: count("sample"),
     node: text("node"),
     unit: text("unit"),
+    mode: one("mode", "value", "bar"),
+    number: text("number"),
     seed: text("seed"),
   };
 }

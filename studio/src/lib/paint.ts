@@ -1,0 +1,102 @@
+/** Numbers onto a canvas. */
+
+import {
+  cellAt,
+  colour,
+  colourOf,
+  type Colour,
+  type Grid,
+  type Paint,
+  type Palette,
+} from "./pictures";
+
+const STOPS = {
+  ink: ["value-0", "value-1", "value-2", "value-3", "value-4"],
+  signed: ["signed-lowest", "signed-low", "signed-zero", "signed-high", "signed-highest"],
+  signal: ["signal-lowest", "signal-low", "signal-zero", "signal-high", "signal-highest"],
+} as const;
+
+/** The colours of the theme that is on. */
+export function palette(): Palette {
+  const style = getComputedStyle(document.documentElement);
+  const token = (name: string) => colour(style.getPropertyValue(`--${name}`));
+  return {
+    ink: STOPS.ink.map(token),
+    signed: STOPS.signed.map(token),
+    signal: STOPS.signal.map(token),
+    nan: token("not-a-number"),
+    dot: token("value-1"),
+    paper: token("paper"),
+  };
+}
+
+const TICKED = 8; // pixels that a cell needs for a tick in its corner
+
+/** Draw numbers from ``from`` on; returns the width and height of a cell in CSS pixels. */
+export function draw(
+  canvas: HTMLCanvasElement,
+  numbers: ArrayLike<number>,
+  from: number,
+  grid: Grid,
+  paint: Paint,
+  colours: Palette,
+): readonly [number, number] {
+  const ratio = window.devicePixelRatio;
+  const [w, h] = [grid.width, grid.height].map((n) => Math.max(1, Math.round(n * ratio))) as [
+    number,
+    number,
+  ];
+  canvas.width = w * grid.columns;
+  canvas.height = h * grid.rows;
+  const context = canvas.getContext("2d");
+  if (!context) return [grid.width, grid.height];
+  const fill = (at: Colour, x: number, y: number, width: number, height: number) => {
+    context.fillStyle = `rgb(${at.join(" ")})`;
+    context.fillRect(x, y, width, height);
+  };
+  for (let cell = 0; cell < grid.count; cell++) {
+    const value = numbers[from + cell];
+    if (value === undefined) continue;
+    const [row, column] = cellAt(grid, cell);
+    const [x, y] = [column * w, row * h];
+    fill(colourOf(value, paint, colours), x, y, w, h);
+    if (value === 0) {
+      const size = Math.max(1, Math.round(Math.min(w, h) / 6));
+      const every = Math.ceil(4 / Math.min(w, h)); // dots on each tiny cell would be a grey
+      if (row % every === 0 && column % every === 0)
+        fill(colours.dot, x + ((w - size) >> 1), y + ((h - size) >> 1), size, size);
+    } else if (Math.abs(value) > paint.size && Math.min(w, h) >= TICKED) {
+      const size = Math.round(Math.min(w, h) / 4);
+      fill(colours.paper, x + w - size - 1, y + 1, size, Math.max(1, size >> 1));
+    }
+  }
+  return [w / ratio, h / ratio];
+}
+
+/** Fade from what was on a canvas to what is. */
+export function fade(canvas: HTMLCanvasElement, before: HTMLCanvasElement, milliseconds: number) {
+  const context = canvas.getContext("2d");
+  if (!context || before.width !== canvas.width || before.height !== canvas.height) return;
+  const after = copy(canvas);
+  const start = performance.now();
+  const frame = (now: number) => {
+    if (canvas.dataset["fading"] !== String(start)) return; // it was drawn anew
+    const left = Math.max(0, 1 - (now - start) / milliseconds);
+    context.globalAlpha = 1;
+    context.drawImage(after, 0, 0);
+    context.globalAlpha = left;
+    if (left > 0) context.drawImage(before, 0, 0);
+    context.globalAlpha = 1;
+    if (left > 0) requestAnimationFrame(frame);
+  };
+  canvas.dataset["fading"] = String(start);
+  frame(start);
+}
+
+/** A canvas with the same picture. */
+export function copy(canvas: HTMLCanvasElement): HTMLCanvasElement {
+  const twin = document.createElement("canvas");
+  [twin.width, twin.height] = [canvas.width, canvas.height];
+  if (canvas.width && canvas.height) twin.getContext("2d")?.drawImage(canvas, 0, 0);
+  return twin;
+}
