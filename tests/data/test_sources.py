@@ -15,8 +15,8 @@ from chainrule.data import CIFAR10, EMNIST, MNIST, sources
 from chainrule.data.sources import SOURCES, RemoteFile, download
 from chainrule.errors import DataError, UsageError
 
-IMAGES = gzip.compress(bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2]) + bytes(8))
-LABELS = gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 2, 3, 4]))
+IMAGES = gzip.compress(bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2]) + bytes(8), mtime=0)
+LABELS = gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 2, 3, 4]), mtime=0)
 NAMES = [file.name for file in SOURCES["mnist"].files]
 
 

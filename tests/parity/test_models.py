@@ -133,7 +133,9 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "config", "twin"), NETWORKS, ids=lambda v: str(v)[:24])
+@pytest.mark.parametrize(
+    ("name", "config", "twin"), NETWORKS, ids=lambda v: getattr(v, "__name__", str(v)[:24])
+)
 def test_outputs_and_gradients(name, config, twin):
     import torch
 
