@@ -63,7 +63,7 @@ def node_name(node: Node) -> str:
     """A node in words: a parameter's name, or where it was recorded and its op.
 
     >>> import chainrule as cr
-    >>> node_name(cr.tensor([1.0]).node)
+    >>> node_name(cr.tensor([1.0])._node)
     'data'
     """
     if node.scope.rpartition("/")[2].startswith(node.op.name):

@@ -33,7 +33,7 @@ class Pages(StaticFiles):
     """
 
     def __init__(self, folder: Path = ASSETS) -> None:
-        super().__init__(directory=folder)
+        super().__init__(directory=folder, check_dir=False)  # see check_built
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file at a path, with its cache header; ``index.html`` for a page."""

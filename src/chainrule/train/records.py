@@ -209,6 +209,7 @@ class Writer:
         else:
             for kind in KINDS:
                 records.path(rest[0], kind).unlink(missing_ok=True)
+            self.sizes.pop(rest[0], None)
 
 
 def _meta(database: sqlite3.Connection, name: str) -> str | None:
