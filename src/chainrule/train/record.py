@@ -108,6 +108,7 @@ class Schedule:
         self._wanted, self._total = wanted, total
         self.stride = 1 if total is None else max(1, -(-total // (KEPT - 20)))
         self._begun, self._spent = time.perf_counter(), 0.0
+        self.writing = 0.0  # seconds that the writer has worked, which takes a core
 
     def wants(self, step: int) -> bool:
         """Whether this step is kept."""
@@ -121,7 +122,8 @@ class Schedule:
             return True
         if step == (self._total or 0) - 1:
             return True
-        return self._is_even(step) and self._spent <= SHARE * (time.perf_counter() - self._begun)
+        spent, whole = self._spent + self.writing, time.perf_counter() - self._begun
+        return self._is_even(step) and spent <= SHARE * whole
 
     def _is_even(self, step: int) -> bool:
         power = step & (step - 1) == 0 and step < 2 * self.stride
@@ -187,14 +189,16 @@ class Recording(Callback):
         """If the step is to be kept: the probe, then a tape for the step."""
         self._began, step = time.perf_counter(), trainer.place.step
         trainer.statistics = self._statistics if self._wants_row(step) else None
-        if self._writer is None or not self._schedule.wants(step):
+        if self._writer is None:
+            return
+        self._schedule.writing = self._writer.seconds
+        if not self._schedule.wants(step):
             return
         if not self.wanted.every or self._schedule.chooses(step):
             self._keep_probe(trainer)
         self._before = _optimizer(trainer)
         self._tape = record(self.wanted.nodes)
         self._tape.__enter__()
-        self._schedule.took(time.perf_counter() - self._began)
 
     def _wants_row(self, step: int) -> bool:
         return self._writer is not None and step % self._every == 0
@@ -215,7 +219,7 @@ class Recording(Callback):
             tape, self._tape = self._tape, None
             tape.__exit__(None, None, None)
             self._keep_step(trainer, writer, step, tape)
-            self._schedule.took(time.perf_counter() - begun)
+            self._schedule.took(time.perf_counter() - self._began)
         if writer.failure is not None:
             self._close(trainer)
 

@@ -119,6 +119,7 @@ class Writer:
         """``step``: where the training begins; what was recorded from there on is given up."""
         self.records, self.failure = Records(folder), None
         self.sizes: dict[int, int] = {}
+        self.seconds = 0.0  # of work
         self._rows: list[tuple[Any, ...]] = []
         self._names: list[tuple[str, str]] = []
         self._flushed = time.monotonic()
@@ -187,7 +188,9 @@ class Writer:
         try:
             with _opened(self.records._database, "rw") as database:
                 while (job := self._jobs.get()) is not None:
+                    begun = time.perf_counter()
                     self._do(database, *job)
+                    self.seconds += time.perf_counter() - begun
         except Exception as error:
             self.failure = error
             while self._jobs.get() is not None:  # who waits for a place in the queue gets one
