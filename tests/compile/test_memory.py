@@ -77,6 +77,22 @@ def state(shape=(3, 3)):
     return Node(leaf.data, (), {}, shape, float32)
 
 
+def test_parts_of_a_value_are_written_side_by_side():
+    whole = Value(float32, (9,), (1,), role="output", label="y")
+
+    def part(start, size):
+        ref = Ref(whole, (size,), (1,), start)
+        return Kernel((size,), [Constant(float32, 1.0)], [Write(ref, 0)])
+
+    parts = [part(0, 3), part(3, 4), part(7, 2)]
+    plan = Plan([*parts, part(2, 2)], [], [whole])
+    plan.stages = stages(plan.kernels, {})
+    assert plan.stages == [0, 0, 0, 1]  # the last has an element of the first and of the second
+    assert not list(faults(plan))
+    plan.stages = [0, 0, 0, 0]
+    assert any("in one stage" in fault for fault in faults(plan))
+
+
 def test_an_update_in_place_waits_for_those_who_read():
     s, x = state(), state()
     new = of("add", s, x)

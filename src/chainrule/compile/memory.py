@@ -7,7 +7,7 @@ after:  each kernel has a stage; those of one stage do not depend on each other;
 
 from __future__ import annotations
 
-from chainrule.compile.plan import Host, Kernel, Plan, Read, Value
+from chainrule.compile.plan import Host, Kernel, Plan, Read, Spans, Value, meet
 
 __all__ = ["ALIGNMENT", "ROW", "arena", "late", "most", "stages", "unsafe_updates"]
 
@@ -18,11 +18,14 @@ ROW = 256  # calls whose one number, a loss, lies in one row
 def stages(kernels: list[Kernel | Host], updates: dict[Value, Value]) -> list[int]:
     """The stage of each kernel: after who writes what it reads, and who reads what it writes.
 
+    Kernels that write parts of one value, as those of a concatenation do, may stand side by side.
+
     Checks of what comes from outside are the first stage: before them nothing is written.
     ``updates``: outputs that may lie in an input's memory, so that the input's readers, and all
     checks before, come first.
     """
     written: dict[Value, int] = {}  # the stage after which the value is there
+    parts: dict[Value, list[tuple[int, Spans]]] = {}  # of a value, and their stages
     read: dict[Value, int] = {}
     found: list[int] = []
     least = 0  # nothing stands beside a Host kernel
@@ -38,7 +41,9 @@ def stages(kernels: list[Kernel | Host], updates: dict[Value, Value]) -> list[in
             old = updates.get(value)
             if old is not None:
                 stage = max(stage, checked + 1)
-            stage = max(stage, written.get(value, -1) + 1, read.get(value, -1) + 1)
+            spans = kernel.spans(value)
+            before = (s for s, others in parts.get(value, ()) if meet(spans, others))
+            stage = max([stage, read.get(value, -1) + 1, *(s + 1 for s in before)])
             if old is not None and old not in kernel.reads():
                 stage = max(stage, read.get(old, -1) + 1)
             elif old is not None:
@@ -51,6 +56,7 @@ def stages(kernels: list[Kernel | Host], updates: dict[Value, Value]) -> list[in
             read[value] = max(read.get(value, -1), stage)
         for value in kernel.written():
             written[value] = max(written.get(value, -1), stage)
+            parts.setdefault(value, []).append((stage, kernel.spans(value)))
         if checks:
             checked = max(checked, stage)
         found.append(stage)

@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.compile.ref import Bound, Ref, Sizes, Start, Value, dense_strides
+from chainrule.compile.ref import Bound, Ref, Sizes, Spans, Start, Value, dense_strides, meet
 from chainrule.dtypes import DType
 from chainrule.graph import Node
 
@@ -46,10 +46,12 @@ __all__ = [
     "Reduce",
     "Ref",
     "Result",
+    "Spans",
     "Start",
     "Value",
     "Write",
     "dense_strides",
+    "meet",
 ]
 
 LANES = 16  # partial sums of a reduction with lanes, on every machine
@@ -118,6 +120,10 @@ class Write:
     term: int
     picks: tuple[tuple[int, int, int], ...] = ()
     add: bool = False
+
+    def span(self) -> tuple[int, int]:
+        """The first and the last element it may write."""
+        return self.ref.span(sum((size - 1) * stride for _, stride, size in self.picks))
 
 
 # ---------------------------------------------------------------- kernels
@@ -195,6 +201,10 @@ class Kernel:
         """The values it writes."""
         return {write.ref.value for write in self.writes}
 
+    def spans(self, value: Value) -> Spans:
+        """The first and the last element of each part of ``value`` that it writes."""
+        return [write.span() for write in self.writes if write.ref.value is value]
+
 
 @dataclass(eq=False)
 class Host:
@@ -217,6 +227,10 @@ class Host:
     def written(self) -> set[Value]:
         """The values it writes."""
         return {self.output}
+
+    def spans(self, value: Value) -> Spans:
+        """The first and the last element of what it writes: all of it."""
+        return [Ref.whole(value).span()]
 
 
 @dataclass(eq=False)

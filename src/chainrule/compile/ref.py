@@ -10,9 +10,10 @@ from math import prod
 from chainrule.dtypes import DType
 from chainrule.graph import type_text
 
-__all__ = ["Bound", "Ref", "Sizes", "Start", "Value", "dense_strides"]
+__all__ = ["Bound", "Ref", "Sizes", "Spans", "Start", "Value", "dense_strides", "meet"]
 
 Sizes = tuple[int, ...]
+Spans = list[tuple[int, int]]  # (first, last) elements of an array
 
 
 def dense_strides(shape: Sizes, order: Sequence[int]) -> Sizes:
@@ -102,6 +103,13 @@ class Ref:
     def dtype(self) -> DType:
         """The number type."""
         return self.value.dtype
+
+    def span(self, picked: int = 0) -> tuple[int, int]:
+        """The first and the last element it may reach, where data move it ``picked`` further."""
+        moves = [(n - 1) * stride for n, stride in zip(self.shape, self.strides, strict=True)]
+        moves += [picked, *(start.most * start.stride for start in self.starts)]
+        low = self.offset + sum(min(move, 0) for move in moves)
+        return low, self.offset + sum(max(move, 0) for move in moves)
 
     def over(self, shape: Sizes, factors: Sequence[Sequence[int]], shifts: Sequence[int]) -> Ref:
         """The same elements over other axes: own axis k's index is shifts[k] + Σ factors[k]·i."""
@@ -231,6 +239,11 @@ class Ref:
         strides = ",".join(map(str, self.strides))
         guard = " padded" if self.bounds else ""
         return f"{self.value.label or self.value.role}[{self.offset}{moved} by {strides}]{guard}"
+
+
+def meet(spans: Spans, others: Spans) -> bool:
+    """Whether two lists of (first, last) have an element in common."""
+    return any(a <= d and c <= b for a, b in spans for c, d in others)
 
 
 def _matching_runs(old: Sizes, new: Sizes) -> list[tuple[list[int], list[int]]]:

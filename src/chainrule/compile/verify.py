@@ -4,7 +4,7 @@
 
 * A value is read after all that is written to it, in order and in stages; every output is written.
 * A ref stays within its array, and runs over its kernel's axes.
-* No two places write one element, no two kernels of a stage write one value.
+* No two places write one element, no two kernels of a stage write one part of a value.
 * An input that is updated in place is read by nobody later.
 * Temporaries that are alive in the same stage do not overlap.
 * The terms of a body have the types that their ops say.
@@ -31,6 +31,7 @@ from chainrule.compile.plan import (
     Ref,
     Result,
     Value,
+    meet,
 )
 from chainrule.compile.printer import Printer
 from chainrule.dtypes import DType, bool_, int32, int64
@@ -105,7 +106,8 @@ def _order(steps: _Steps) -> Iterator[str]:
             if value in inputs:
                 yield f"k{number} writes the input {value}"
             for writer in written.get(value, []):
-                if stages[writer] >= stage:
+                parts = [plan.kernels[k].spans(value) for k in (writer, number)]
+                if stages[writer] >= stage and meet(*parts):
                     yield f"k{writer} and k{number} write {value} in one stage"
             for reader in read.get(value, []):
                 if stages[reader] >= stage:
@@ -205,10 +207,7 @@ def _ref(verb: str, ref: Ref, space: Sequence[int], picks: int) -> Iterator[str]
         return
     if not prod(space) or ref.bounds:
         return
-    moves = [(n - 1) * stride for n, stride in zip(ref.shape, ref.strides, strict=True)]
-    moves += [picks, *(start.most * start.stride for start in ref.starts)]
-    low = ref.offset + sum(min(move, 0) for move in moves)
-    high = ref.offset + sum(max(move, 0) for move in moves)
+    low, high = ref.span(picks)
     if low < 0 or high >= ref.value.size:
         spans = f"which spans {ref.value.size}"
         yield f"{verb} elements {low} to {high} of {ref.value}, {spans}"
