@@ -33,7 +33,7 @@ __all__ = ["Recording", "Schedule", "Wanted"]
 
 KEPT, BYTES = 200, 256 << 20  # of steps, at most
 BATCH, PROBE = 4, 16  # samples
-SHARE = 0.05  # of the training's time that kept steps may take
+SHARE = 0.04  # of the training's time that kept steps may take
 PERIOD = 1e-3  # seconds between two rows of figures, at least
 
 

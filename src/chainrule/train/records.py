@@ -31,7 +31,7 @@ __all__ = ["KINDS", "Records", "Rows", "Writer"]
 
 SCHEMA = 1  # of the files, kept in the database's user_version
 KINDS = ("batch", "probe")
-PAUSE = 0.25  # seconds between two writes of rows
+PAUSE = 0.5  # seconds between two writes of rows
 BEHIND = 4  # files that wait to be written before the training waits for them
 
 
@@ -187,6 +187,7 @@ class Writer:
     def _work(self) -> None:
         try:
             with _opened(self.records._database, "rw") as database:
+                database.execute("PRAGMA synchronous=NORMAL")  # whole, if not to the last row
                 while (job := self._jobs.get()) is not None:
                     begun = time.perf_counter()
                     self._do(database, *job)
