@@ -8,16 +8,23 @@ export function fileName(name: string, ending: "png" | "svg"): string {
 
 /** Let the browser save a panel as it is seen now, twice as fine as PNG. */
 export async function save(panel: HTMLElement, name: string, ending: "png" | "svg"): Promise<void> {
-  const { domToPng, domToSvg } = await import("modern-screenshot");
+  const { domToForeignObjectSvg, domToPng } = await import("modern-screenshot");
   const paper = getComputedStyle(document.documentElement).getPropertyValue("--paper").trim();
   const options = {
     backgroundColor: paper,
+    font: false as const, // the fonts are the system's; reading them would need styles in line
     filter: (node: Node) => !(node instanceof Element && node.classList.contains("panel-menu")),
   };
-  const draw =
-    ending === "png" ? domToPng(panel, { ...options, scale: 2 }) : domToSvg(panel, options);
   const anchor = document.createElement("a");
-  anchor.href = await draw;
   anchor.download = fileName(name, ending);
+  if (ending === "png") {
+    anchor.href = await domToPng(panel, { ...options, scale: 2 });
+  } else {
+    const drawn = new XMLSerializer().serializeToString(
+      await domToForeignObjectSvg(panel, options),
+    );
+    anchor.href = URL.createObjectURL(new Blob([drawn], { type: "image/svg+xml" }));
+    setTimeout(() => URL.revokeObjectURL(anchor.href), 60_000);
+  }
   anchor.click();
 }
