@@ -7,10 +7,12 @@
     GET /api/runs/NAME/steps/KIND/STEP/patch?node=&what=&index=      what a unit reads in them
     GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=     numbers, as bytes
     GET /api/runs/NAME/steps/KIND/STEP/element?node=&what=&index=    how one of them was computed
+    GET /api/runs/NAME/steps/KIND/STEP/update?node=&index=           the optimizer's: update.py
 
     POST /api/runs/NAME/steps/KIND/STEP/edits                        run it again, changed: edits.py
 
-KIND is "batch" or "probe", ``what`` is "value" or "bar".  Arrays are little-endian in C order; the
+KIND is "batch" or "probe", ``what`` is "value" or "bar"; of an array also "update" or "after", the
+change of a parameter in a batch and what it then is.  Arrays are little-endian in C order; the
 headers X-Shape and X-Dtype say what they are.  What is asked for of a step is answered of an edited
 one with ``?edit=ID``.
 """
@@ -34,13 +36,14 @@ from chainrule.studio.edits import Edit, Edits, asked_edit, edited, recorded_see
 from chainrule.studio.layers import described, patches, scores, targets
 from chainrule.studio.opened import Opened
 from chainrule.studio.runs import Runs, plain_json
+from chainrule.studio.update import update_array, update_page
 from chainrule.tape import tape_of
 from chainrule.train.records import KINDS, Records
 
 __all__ = ["Steps"]
 
 OPEN = 8  # steps that are held open
-WHATS = ("value", "bar")
+WHATS, UPDATES = ("value", "bar"), ("update", "after")
 
 
 class Steps:
@@ -63,6 +66,7 @@ class Steps:
             f"{step}/patch": self.patch,
             f"{step}/array": self.array,
             f"{step}/element": self.element,
+            f"{step}/update": self.update,
         }
         routes = [Route(path, answer) for path, answer in asked.items()]
         return [*routes, Route(f"{step}/edits", self.edit, methods=["POST"])]
@@ -160,8 +164,12 @@ class Steps:
 
     def array(self, request: Request) -> Response:
         """The numbers of a node's value or error signal, of one sample if it is asked for."""
-        step, number, what = self._step(request), _number(request, "node"), _what(request)
-        array = step.array(_checked(step, number), what)
+        step, number = self._step(request), _number(request, "node")
+        what = _what(request, (*WHATS, *UPDATES))
+        if what in UPDATES:
+            array = update_array(step, _checked(step, number), what)
+        else:
+            array = step.array(_checked(step, number), what)
         if array is None:
             node = step.nodes[number]
             got = f"the {what} of node {number}, {node.op.name} {node.type}"
@@ -187,6 +195,19 @@ class Steps:
         sample = _number(request, "sample") if "sample" in request.query_params else None
         found = step.elements.at(_checked(step, number), what, index, sample)
         return _json(found.page())
+
+    def update(self, request: Request) -> Response:
+        """A parameter's update, for one of its elements: see ``update.py``."""
+        step, number = self._step(request), _number(request, "node")
+        index = _index(request) if "index" in request.query_params else None
+        records = self._records(request)
+
+        def earlier(other: int, kind: str) -> Opened | None:
+            kept = other in records.steps(kind)
+            return self._opened(records, other, kind) if kept else None
+
+        at = request.path_params["step"]
+        return _json(update_page(step, earlier, at, _checked(step, number), index))
 
     async def edit(self, request: Request) -> Response:
         """Run a step again with something changed: see ``edits.py``."""
@@ -233,7 +254,9 @@ class Steps:
         kind, step = request.path_params["kind"], request.path_params["step"]
         if kind not in KINDS:
             raise UsageError(message("studio", repr(kind), " or ".join(KINDS)))
-        records = self._records(request)
+        return self._opened(self._records(request), step, kind)
+
+    def _opened(self, records: Records, step: int, kind: str) -> Opened:
         path = records.path(step, kind)
         try:
             state = path.stat()
@@ -286,10 +309,10 @@ def _index(request: Request) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def _what(request: Request) -> str:
+def _what(request: Request, known: tuple[str, ...] = WHATS) -> str:
     what = request.query_params.get("what", "value")
-    if what not in WHATS:
-        raise UsageError(message("studio", f"what={what}", " or ".join(WHATS)))
+    if what not in known:
+        raise UsageError(message("studio", f"what={what}", " or ".join(known)))
     return what
 
 
