@@ -9,7 +9,8 @@
     GET /api/runs/NAME/steps/KIND/STEP/element?node=&what=&index=    how one of them was computed
     GET /api/runs/NAME/steps/KIND/STEP/update?node=&index=           the optimizer's: update.py
 
-    POST /api/runs/NAME/steps/KIND/STEP/edits                        run it again, changed: edits.py
+    POST /api/runs/NAME/steps/KIND/STEP/edits                       run it again, changed: edits.py
+    POST /api/runs/NAME/steps/KIND/STEP/see?node=                   a drawing as an input: seeing.py
 
 KIND is "batch" or "probe", ``what`` is "value" or "bar"; of an array also "update" or "after", the
 change of a parameter in a batch and what it then is.  Arrays are little-endian in C order; the
@@ -22,6 +23,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,11 +33,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from chainrule.errors import NameNotFoundError, UsageError, message
-from chainrule.studio.bodies import sent_json
+from chainrule.studio.bodies import content_type, sent_bytes, sent_json
 from chainrule.studio.edits import Edit, Edits, asked_edit, edited, recorded_seed
 from chainrule.studio.layers import described, patches, scores, targets
 from chainrule.studio.opened import Opened
 from chainrule.studio.runs import Runs, plain_json
+from chainrule.studio.seeing import MOST_BYTES, made_as, seen_page
 from chainrule.studio.update import update_array, update_page
 from chainrule.tape import tape_of
 from chainrule.train.records import KINDS, Records
@@ -69,7 +72,8 @@ class Steps:
             f"{step}/update": self.update,
         }
         routes = [Route(path, answer) for path, answer in asked.items()]
-        return [*routes, Route(f"{step}/edits", self.edit, methods=["POST"])]
+        posted = {f"{step}/edits": self.edit, f"{step}/see": self.see}
+        return routes + [Route(path, answer, methods=["POST"]) for path, answer in posted.items()]
 
     # ------------------------------------------------------------ answers
 
@@ -221,14 +225,31 @@ class Steps:
         self._edits.add(edit)
         return _json(found.edit)
 
+    async def see(self, request: Request) -> Response:
+        """A picture as the network sees it: see ``seeing.py``."""
+        sent = await sent_bytes(request, MOST_BYTES)
+        return await run_in_threadpool(self._see, request, content_type(request), sent)
+
+    def _see(self, request: Request, kind: str, sent: bytes) -> Response:
+        number = _number(request, "node") if "node" in request.query_params else None
+        sizes = None
+        if {"rows", "columns"} <= request.query_params.keys():
+            sizes = _number(request, "rows"), _number(request, "columns")
+        folder = self._folder(request)
+        found = seen_page(self._recorded(request), made_as(folder), number, kind, sent, sizes)
+        return _json(found)
+
     # ------------------------------------------------------------ reading
 
     def _records(self, request: Request) -> Records:
+        return Records(self._folder(request) / "record")
+
+    def _folder(self, request: Request) -> Path:
         name = request.path_params["name"]
         folder = self._runs.folder_of(name)
         if folder is None:
             raise NameNotFoundError(message("studio", f"the run {name}", "one that is there"))
-        return Records(folder / "record")
+        return folder
 
     def _step(self, request: Request) -> Opened:
         """The step that is asked for, with the edit that is."""
