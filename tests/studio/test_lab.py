@@ -185,7 +185,7 @@ def test_a_picture_file_becomes_numbers(client):
         ("slide", {"image": ""}, "no numbers"),
         ("slide", {"image": "_".join(["1"] * 33)}, "image of 33×1, needs at most 32"),
         ("slide", {"image": "lecture", "kernel": "1 " * 12}, "kernel of 1×12, needs at most 11"),
-        ("slide", {"image": "lecture", "kernel": "mean-7"}, "window of 7×7, needs one that fits into 5×5"),
+        ("slide", {"image": "lecture", "kernel": "mean-7"}, "needs one that fits into 5×5"),
         ("slide", {"image": "lecture", "padding": "same", "stride": 2}, "needs stride 1"),
         ("slide", {"image": "lecture", "padding": 99}, "padding=99, needs a whole number"),
         ("slide", {"image": "lecture", "padding": "half"}, "'valid' or 'same' or 'full'"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from math import prod
 from typing import Any
@@ -222,27 +222,37 @@ def _options(asked: Asked) -> dict[str, Any]:
 
 def _check_sizes(sizes: Any, taps: Any, most_side: int, most_taps: int) -> None:
     if max(sizes) > most_side:
-        got = "an image of " + "×".join(map(str, sizes))
+        got = f"an image of {_by(sizes)}"
         raise UsageError(message("lab", got, f"at most {most_side} a side"))
     if max(taps) > most_taps:
-        got = "a kernel of " + "×".join(map(str, taps))
+        got = f"a kernel of {_by(taps)}"
         raise UsageError(message("lab", got, f"at most {most_taps} a side"))
 
 
-def _most_windows(sizes: Any, taps: Any, asked: Asked) -> list[int]:
-    """Not fewer windows than there will be along each axis."""
-    totals = [asked.dilation * (t - 1) for t in taps]
-    wide = [2 * asked.padding if isinstance(asked.padding, int) else 2 * t for t in totals]
-    return [
-        max(1, (n + p - t) // asked.stride + 1) for n, p, t in zip(sizes, wide, totals, strict=True)
-    ]
-
-
-def _check_products(count: int) -> None:
+def _check_windows(sizes: Any, w: np.ndarray, asked: Asked) -> None:
+    """Raise unless a window fits, and not too many of them."""
+    totals = [asked.dilation * (taps - 1) for taps in w.shape[-len(sizes) :]]
+    padding, stride = asked.padding, asked.stride
+    if padding == "same" and stride > 1:
+        got = f"padding=same with stride {stride}"
+        raise UsageError(message("lab", got, "stride 1, or padding as a number"))
+    times = {"valid": 0, "same": 1, "full": 2}
+    pads = [times[padding] * t if isinstance(padding, str) else 2 * padding for t in totals]
+    wide = [n + p for n, p in zip(sizes, pads, strict=True)]
+    room = [n - t for n, t in zip(wide, totals, strict=True)]
+    if min(room) < 1:
+        got = f"a window of {_by(t + 1 for t in totals)}"
+        remedy = "A larger image, a smaller kernel or dilation, or more padding"
+        raise UsageError(message("lab", got, f"one that fits into {_by(wide)}", remedy=remedy))
+    count = prod(-(-r // stride) for r in room) * w.size
     if count > MOST_PRODUCTS:
         got, needs = f"{count:,} products", f"at most {MOST_PRODUCTS:,}"
         remedy = "A smaller image or kernel, less padding, or a larger stride"
         raise UsageError(message("lab", got, needs, remedy=remedy))
+
+
+def _by(sizes: Iterable[int]) -> str:
+    return "×".join(map(str, sizes))
 
 
 def _sliding(asked: Asked, found: Sliding) -> dict[str, Any]:
