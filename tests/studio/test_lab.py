@@ -76,6 +76,15 @@ def test_a_signal_is_a_picture_of_one_row(ask):
     assert found["before"] == [0, 2] and read(found["x"]).shape == (1, 1, 3)
 
 
+def test_matrices(ask):
+    found = ask("slide", image="lecture", matrix=True)["matrix"]
+    columns = read(found["columns"])
+    assert columns.shape == (9, 9) and columns[:, 0].tolist() == [1, 1, 1, 0, 1, 1, 0, 0, 1]
+    assert found["difference"] == 0
+    large = {"full": 1_600_000_000, "local": 4_000_000, "shared": 100}
+    assert found["large"] == {"units": 40_000, "window": 100, "weights": large}
+
+
 @pytest.mark.parametrize("copies", ["weights", "pixels"])
 def test_copies_add_up_to_the_output(ask, copies):
     found = ask("slide", image="1 3 1_0 -1 1_2 2 -1", kernel="1 2_0 -1", padding="full",
@@ -198,7 +207,7 @@ def test_a_picture_file_becomes_numbers(client):
         ("slide", {"image": "picture", "size": 32, "kernel": "mean-11", "padding": 16,
                    "dilation": 1}, "products, needs at most"),
         ("pool", {"image": "lecture", "window": 8}, "window of 8×8, needs one that fits into 5×5"),
-        ("channels", {"image": "scene", "size": 20}, "image of 20×20, needs at most 16"),
+        ("channels", {"image": "scene", "kernel": "edges", "size": 20}, "image of 20×20, needs at most 16"),
         ("channels", {"image": "scene", "kernel": "1 1__1 1"}, "kernels of 2 channels"),
         ("channels", {"image": "__".join(["1"] * 5), "kernel": "1"}, "5 channels with"),
         ("channels", {"image": "scene", "kernel": "random", "outputs": 5}, "from 1 to 4"),

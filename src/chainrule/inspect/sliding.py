@@ -263,8 +263,8 @@ def _readers(places: np.ndarray, sizes: Sizes) -> np.ndarray:
 def fits(size: int, wanted: int, most: int = 11) -> list[tuple[int, int, int]]:
     """Which kernel F, stride S and padding P make ``wanted`` outputs of ``size`` inputs.
 
-    Those that fit exactly, (N + 2 P − F) / S without a remainder, with F up to N and ``most``, an
-    odd F, S up to F, and P up to (F − 1) / 2; the smallest F first.
+    Those that fit exactly, (N + 2 P − F) / S without a remainder, with an odd F up to N and
+    ``most``, and P up to (F − 1) / 2; the smallest F first.
 
     >>> fits(7, 5)
     [(3, 1, 0), (5, 1, 1), (7, 1, 2)]

@@ -60,7 +60,7 @@ class Asked:
     """What a page asks with; each number has its least and most in RANGES.
 
     image, kernel: a name or text (``lab_inputs``).  upstream: "ones" or text, in the shape of the
-    output.  back: whether the error signals are asked for, copies: of which, or "".
+    output.  back and matrix: whether error signals and matrices are asked for.  copies: of which, or "".
     """
 
     image: str
@@ -74,6 +74,7 @@ class Asked:
     upstream: str = "ones"
     wanted: int = 3
     back: bool = False
+    matrix: bool = False
     copies: str = ""
     pool: str = "max"
     window: int = 2
@@ -86,7 +87,7 @@ class Asked:
 RANGES = {
     "size": (3, MOST_SIDE),
     "dims": (1, 2),
-    "stride": (1, 8),
+    "stride": (1, MOST_SIDE),
     "padding": (0, 16),
     "dilation": (1, 4),
     "wanted": (1, 64),
@@ -121,7 +122,7 @@ def asked_of(body: bytes) -> Asked:
 
 
 def _check(name: str, value: Any) -> None:
-    if name == "back":
+    if name in ("back", "matrix"):
         right, needs = isinstance(value, bool), "true or false"
     elif isinstance(value, str) and (name in WORDS or name not in RANGES):
         right = name not in WORDS or value in WORDS[name]
@@ -206,6 +207,8 @@ def slid(asked: Asked) -> dict[str, Any]:
         },
         "code": _slide_code(asked, x, w),
     }
+    if asked.matrix:
+        answer["matrix"] = _matrix(found)
     if asked.copies:
         answer["copies"] = _copies(asked, found)
     return answer
@@ -319,6 +322,21 @@ def _size_formula(
         "stride": asked.stride,
         "rest": rest,
         "count": count,
+    }
+
+
+def _matrix(found: Sliding) -> dict[str, Any]:
+    """im2col, how far M x is from y, and the weights of the lectures' large picture."""
+    product = found.matrix() @ found.x[0].flatten()
+    units, window = 200 * 200, 10 * 10
+    return {
+        "columns": _array(found.columns()),
+        "difference": (product - found.y[0].flatten()).abs().max().item(),
+        "large": {
+            "units": units,
+            "window": window,
+            "weights": weight_counts(units, units, units * window, window),
+        },
     }
 
 

@@ -138,6 +138,10 @@ def _picture() -> np.ndarray:
 IMAGES: dict[str, tuple[str, Callable[[int], np.ndarray]]] = {
     # name: (in words, of a size)
     "lecture": ("5 × 5 of the lecture", lambda size: np.array(A06, float)),
+    "four": (
+        "4 × 4 for pooling",
+        lambda size: np.array([[1.0, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]]),
+    ),
     "hook": ("7 × 7 of the lecture", lambda size: np.array(A07, float)),
     "square": ("10 × 10, a bright square", _square),
     "impulse": ("impulse: one 1", _impulse),
