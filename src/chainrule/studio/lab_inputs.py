@@ -138,6 +138,10 @@ def _picture() -> np.ndarray:
 IMAGES: dict[str, tuple[str, Callable[[int], np.ndarray]]] = {
     # name: (in words, of a size)
     "lecture": ("5 × 5 of the lecture", lambda size: np.array(A06, float)),
+    "small": (
+        "3 × 3 of the lecture",
+        lambda size: np.array([[1.0, 3, 1], [0, -1, 1], [2, 2, -1]]),
+    ),
     "four": (
         "4 × 4 for pooling",
         lambda size: np.array([[1.0, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]]),
@@ -179,6 +183,7 @@ def _chosen(name: str, named: dict[str, Any], where: str) -> Any:
 
 _LECTURE: dict[str, list[list[int]]] = {
     "cross": [[1, 0, 1], [0, 1, 0], [1, 0, 1]],
+    "two": [[1, 2], [0, -1]],
     "corner": [[0, 0, 0], [0, 1, 1], [0, 1, 0]],
     "nine": [[1, 2, 3], [4, 5, 6], [7, 8, 9]],
 }

@@ -1,5 +1,6 @@
 /** How a number of a convolution was computed, found in the tables that the server sent. */
 
+import { number } from "../format";
 import type { Sliding } from "./answers";
 import { read, readers, sizeOf, tapsOf, type Windows } from "./numbers";
 import type { Place } from "./view";
@@ -58,6 +59,12 @@ export function isThere(found: Sliding, { node, index }: Place): boolean {
   return index.length === shape?.length && index.every((at, axis) => at < (shape[axis] ?? 0));
 }
 
+/** An index in words; with one channel and one kernel, of row and column alone. */
+function indexed(found: Sliding, { index }: Place): string {
+  const { C, K } = sizesOf(found);
+  return `[${(C === 1 && K === 1 ? index.slice(-2) : index).join(", ")}]`;
+}
+
 /** Row and column of each tap of a window. */
 function taps(found: Sliding, window: number): Cell[] {
   const { F, G, Q } = sizesOf(found);
@@ -96,7 +103,7 @@ function ofOutput(found: Sliding, place: Place, mode: Kind): Explained {
     ArrayLike<number>,
     ArrayLike<number>,
   ];
-  const name = `y[${place.index.join(", ")}]`;
+  const name = `y${indexed(found, place)}`;
   const marks = { x: taps(found, window), y: [] };
   if (mode === "bar" && found.back) {
     const result = read(found.back.y_bar)[k * count + window] ?? 0;
@@ -123,7 +130,9 @@ function ofOutput(found: Sliding, place: Place, mode: Kind): Explained {
         },
         product: products[((k * count + window) * C + c) * T + t] ?? 0,
         ...(t === 0 && C > 1
-          ? { group: `channel ${c}: its products sum to ${sums[(k * count + window) * C + c]}` }
+          ? {
+              group: `channel ${c}: its products sum to ${number(sums[(k * count + window) * C + c] ?? 0)}`,
+            }
           : {}),
       });
     }
@@ -160,7 +169,7 @@ function ofInput(found: Sliding, place: Place, mode: Kind): Explained {
   const cell = row * W + column;
   const windows = windowsOf(found);
   const read_by = readers(windows, cell);
-  const name = `[${place.index.join(", ")}]`;
+  const name = indexed(found, place);
   const marks = { x: [], y: read_by.map(([window]) => cellAt(window, Q)) };
   if (mode === "value" || !found.back) {
     const times = ["No window reads it.", "One window reads it, framed in the output."][
@@ -214,7 +223,7 @@ function ofWeight(found: Sliding, place: Place, mode: Kind): Explained {
   const own = row * G + column;
   const tap = found.flipped ? T - 1 - own : own;
   const { places, count } = windowsOf(found);
-  const name = `[${place.index.join(", ")}]`;
+  const name = indexed(found, place);
   const reads = Array.from({ length: count }, (_, window) => places[window * T + tap] ?? -1);
   const marks = { x: reads.filter((at) => at >= 0).map((at) => cellAt(at, W)), y: [] };
   if (mode === "value" || !found.back) {

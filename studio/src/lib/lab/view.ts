@@ -50,6 +50,9 @@ const COUNTS = [
 ] as const;
 const TEXTS = ["image", "kernel", "padding", "upstream"] as const;
 
+const IMAGES: Partial<Record<Tab, string>> = { copies: "small", pool: "four", channels: "scene" };
+const KERNELS: Partial<Record<Tab, string>> = { copies: "two", channels: "opponents" };
+
 /** What a tab shows before anything is chosen. */
 export function begin(tab: Tab, dims: number): View {
   const copies = tab === "copies" || (tab === "wiring" && dims === 1);
@@ -60,7 +63,7 @@ export function begin(tab: Tab, dims: number): View {
     image: tab === "channels" ? "scene" : tab === "pool" ? "four" : dims === 1 ? "five" : "lecture",
     size: 12,
     dims,
-    kernel: tab === "channels" ? "opponents" : dims === 1 ? "three" : "cross",
+    kernel: dims === 1 ? "three" : (KERNELS[tab] ?? "cross"),
     stride: 1,
     padding: copies ? (tab === "wiring" ? "same" : "full") : "valid",
     dilation: 1,
