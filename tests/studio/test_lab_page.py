@@ -88,6 +88,7 @@ def test_the_window_moves_by_keys_and_plays(page, show):
     page.locator(".sum .name", has_text="y[0, 0]").wait_for()
 
 
+@pytest.mark.parametrize("page", ["desk"], indirect=True)  # what a size changes is not seen here
 def test_every_walk_through_numbers_ends_at_data(page, show):
     chooser = random.Random(3)
     query = "image=hook&kernel=corner&padding=full&dilation=2&op=convolution&mode=bar"
@@ -95,15 +96,16 @@ def test_every_walk_through_numbers_ends_at_data(page, show):
     wanted = slide(image_of("hook", 7, 2), kernel_of("corner", 2), **options)
     show(query)
     ends = 0
-    for _ in range(25):
+    for _ in range(12):
         name = page.locator(".sum .name").inner_text()
         result = float.fromhex(page.locator(".sum .result a").get_attribute("data-value"))
         links = page.locator(".sum ol a")
         if links.count() == 0:
-            assert "comes from above" in page.locator(".sum").inner_text() or "It is" in (
-                page.locator(".sum").inner_text()) or result == 0  # fmt: skip
+            said = page.locator(".sum").inner_text()
+            leaves = ("It comes from above", "It is data", "It is a number of the kernel")
+            assert any(leaf in said for leaf in leaves) or result == 0
             ends += 1
-            show(f"{query}&at={chooser.choice('xw')}.0,{'0,' if chooser.random() < 0 else ''}1,2")
+            show(f"{query}&at={chooser.choice(['x.0,1,2', 'w.0,0,1,2'])}")
             continue
         assert sum(products(page)) == pytest.approx(result, rel=1e-12)
         assert float.fromhex(page.locator("[data-sum]").first.get_attribute("data-sum")) == (
@@ -114,23 +116,23 @@ def test_every_walk_through_numbers_ends_at_data(page, show):
             assert value == wanted.x.numpy()[index]
         links.nth(chooser.randrange(links.count())).click()
         page.wait_for_function("t => document.querySelector('.sum .name').innerText != t", arg=name)
-    assert ends >= 5
+    assert ends >= 2
 
 
+@pytest.mark.parametrize("page", ["desk"], indirect=True)  # what a size changes is not seen here
 def test_back_and_forward_lead_through_settings(page, show):
     show("")
-    page.get_by_label("padding").select_option("full")
-    page.wait_for_function(
-        "document.querySelectorAll('.planes .group')[2].querySelectorAll('text').length == 49"
-    )
-    page.get_by_label("kernel is").select_option("convolution")
+    outputs = page.locator(".planes .group").nth(2).locator("text")
+    page.get_by_role("combobox", name="padding").select_option("full")
+    outputs.nth(48).wait_for()
+    assert outputs.count() == 49
+    page.get_by_role("combobox", name="kernel is").select_option("convolution")
     page.get_by_text("as it slides: flipped").wait_for()
     page.go_back()
     page.get_by_text("as it slides: flipped").wait_for(state="detached")
     page.go_back()
-    page.wait_for_function(
-        "document.querySelectorAll('.planes .group')[2].querySelectorAll('text').length == 9"
-    )
+    outputs.nth(9).wait_for(state="detached")
+    assert outputs.count() == 9
     page.go_forward()
     page.wait_for_url("**padding=full*")
 
@@ -143,9 +145,8 @@ def test_paint_by_hand_and_by_keys(page, show):
     cell = board.bounding_box()["width"] / 5
     board.click(position={"x": 3.5 * cell, "y": 0.5 * cell})
     page.wait_for_url("**image=1+1+1+7+0*")
-    page.wait_for_function(
-        "document.querySelector('[data-node=x][data-index=\"0,0,3\"]').dataset.value == '0x1.c000000000000p+2'"
-    )
+    seven = "[data-node=x][data-index='0,0,3'][data-value='0x1.c000000000000p+2']"
+    page.locator(f".planes {seven}").wait_for()
     wanted = np.array(A06, float)
     wanted[0, 3] = 7
     y = signal.correlate2d(wanted, kernel_of("cross", 2), "valid")
@@ -157,6 +158,7 @@ def test_paint_by_hand_and_by_keys(page, show):
     page.wait_for_url("**kernel=1+7+1_0+1+0_1+0+1*")
 
 
+@pytest.mark.parametrize("page", ["desk"], indirect=True)  # what a size changes is not seen here
 def test_type_and_load(page, show, tmp_path):
     from PIL import Image
 
@@ -177,6 +179,7 @@ def test_type_and_load(page, show, tmp_path):
     assert image.tolist() == [[0.0] * 12] * 6 + [[1.0] * 12] * 6
 
 
+@pytest.mark.parametrize("page", ["desk"], indirect=True)  # what a size changes is not seen here
 def test_which_kernel_stride_and_padding(page, show):
     show("image=hook")
     links = page.get_by_role("list", name="Kernel, stride and padding").get_by_role("link")
@@ -195,6 +198,8 @@ def test_copies_add_up(page, show, check):
         plane = page.locator(".two .plane").nth(k).locator("text")
         values = plane.evaluate_all("all => all.map(e => e.dataset.value)")
         assert list(map(float.fromhex, values)) == np.ravel(y).tolist()
+    factors = page.locator(".layers li > a").all_inner_texts()
+    assert factors == ["w[1, 1] = −1", "w[0, 1] = 2", "w[0, 0] = 1"]
     page.get_by_role("button", name="One copy less").click()
     page.get_by_text("2 of 3 copies added up").wait_for()
 
@@ -211,7 +216,6 @@ def test_wiring_matrix_and_columns(page, show, check):
     show("tab=wiring&dims=2&image=picture&size=30")
     page.get_by_role("link", name="Make the image smaller").click()
     page.get_by_role("region", name="Matrix").locator("canvas").wait_for()
-    check(page, "lab-matrix")
 
 
 def test_pooling(page, show, check):
@@ -221,7 +225,6 @@ def test_pooling(page, show, check):
     assert shown(page, "x", "bar", ".planes") == as_dict(wanted.x_bar.numpy()[None])
     show("tab=pool&image=lecture&every=1&at=y.0,0,0")
     page.get_by_text("3 are equal: the first of them").wait_for()
-    check(page, "lab-pool")
 
 
 def test_several_channels(page, show, check):

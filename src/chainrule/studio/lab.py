@@ -60,7 +60,8 @@ class Asked:
     """What a page asks with; each number has its least and most in RANGES.
 
     image, kernel: a name or text (``lab_inputs``).  upstream: "ones" or text, in the shape of the
-    output.  back and matrix: whether error signals and matrices are asked for.  copies: of which, or "".
+    output.  back, matrix: whether error signals, and matrices, are asked for.
+    copies: of "weights" or "pixels", or "" for none.
     """
 
     image: str

@@ -60,7 +60,7 @@ export function begin(tab: Tab, dims: number): View {
     run: null,
     tab,
     mode: "value",
-    image: tab === "channels" ? "scene" : tab === "pool" ? "four" : dims === 1 ? "five" : "lecture",
+    image: dims === 1 ? "five" : (IMAGES[tab] ?? "lecture"),
     size: 12,
     dims,
     kernel: dims === 1 ? "three" : (KERNELS[tab] ?? "cross"),
