@@ -207,7 +207,7 @@ def test_a_picture_file_becomes_numbers(client):
         ("slide", {"image": "picture", "size": 32, "kernel": "mean-11", "padding": 16,
                    "dilation": 1}, "products, needs at most"),
         ("pool", {"image": "lecture", "window": 8}, "window of 8×8, needs one that fits into 5×5"),
-        ("channels", {"image": "scene", "kernel": "edges", "size": 20}, "image of 20×20, needs at most 16"),
+        ("channels", {"image": "scene", "kernel": "edges", "size": 20}, "20×20, needs at most 16"),
         ("channels", {"image": "scene", "kernel": "1 1__1 1"}, "kernels of 2 channels"),
         ("channels", {"image": "__".join(["1"] * 5), "kernel": "1"}, "5 channels with"),
         ("channels", {"image": "scene", "kernel": "random", "outputs": 5}, "from 1 to 4"),
