@@ -6,6 +6,7 @@
     GET  /api/train         the training that was started here, and its last lines
     POST /api/train         {"system": NAME} starts one; 409 while one runs
     GET  /api/runs/NAME/…   its recorded steps: see ``steps.py``
+    POST /api/lab/…         convolution and pooling of what is sent: see ``lab.py``
     WS   /api/live          the runs and the training, then what changes of them
 
 An error is {"error": sentence, "remedy": sentence}.
@@ -29,6 +30,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from chainrule.errors import ChainruleError
 from chainrule.studio.access import Guard
 from chainrule.studio.edits import ForgottenError
+from chainrule.studio.lab import Lab
 from chainrule.studio.live import Live
 from chainrule.studio.pages import ASSETS, Pages
 from chainrule.studio.runs import Runs
@@ -57,6 +59,7 @@ def make_app(runs: Runs, token: str, port: int, assets: Path = ASSETS) -> Guard:
         Route("/api/train", api.training, methods=["GET"]),
         Route("/api/train", api.train, methods=["POST"]),
         *Steps(runs).routes,
+        *Lab().routes,
         WebSocketRoute("/api/live", Live(api.state).serve),
         Mount("/", Pages(assets)),
     ]

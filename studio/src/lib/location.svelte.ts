@@ -5,6 +5,7 @@ import { parse, type Selection } from "./selection";
 class Place {
   path = $state(window.location.pathname);
   selection: Selection = $state.raw(parse(window.location.search));
+  query = $state(window.location.search); // all of it: some pages have words of their own there
 
   /** Follow a link of ours: a new entry in the browser's history. */
   go(href: string): void {
@@ -24,6 +25,7 @@ class Place {
   read(): void {
     this.path = window.location.pathname;
     this.selection = parse(window.location.search);
+    this.query = window.location.search;
   }
 }
 
