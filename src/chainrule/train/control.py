@@ -299,7 +299,7 @@ def rate_changes(folder: str | PathLike[str]) -> list[RateChange]:
 def _waiting(folder: Path) -> list[Path]:
     """The commands that wait, the first one first."""
     try:
-        names = os.listdir(folder / "control")
+        found = sorted((folder / "control").iterdir())
     except OSError:  # somebody took the folder away: then nobody commands
         return []
-    return [folder / "control" / name for name in sorted(names) if name.endswith(".json")]
+    return [path for path in found if path.suffix == ".json"]
