@@ -5,7 +5,8 @@
     GET  /api/systems       what can be trained or computed
     GET  /api/train         the training that was started here, and its last lines
     POST /api/train         {"system": NAME} starts one; 409 while one runs
-    GET  /api/runs/NAME/…   its recorded steps: see ``steps.py``
+    GET  /api/runs/NAME/…   its recorded steps: see ``steps.py``, ``curves.py``, ``surface.py``
+    POST /api/runs/NAME/control   steers its training: see ``steering.py``
     WS   /api/live          the runs and the training, then what changes of them
 
 An error is {"error": sentence, "remedy": sentence}.
@@ -14,7 +15,6 @@ An error is {"error": sentence, "remedy": sentence}.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,17 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from chainrule.errors import ChainruleError
 from chainrule.studio.access import Guard
+from chainrule.studio.bodies import json_of
+from chainrule.studio.curves import Curves
 from chainrule.studio.live import Live
 from chainrule.studio.pages import ASSETS, Pages
 from chainrule.studio.runs import Runs
+from chainrule.studio.steering import Steering
 from chainrule.studio.steps import Steps
+from chainrule.studio.surface import Surfaces
 from chainrule.studio.training import BusyError, Training, systems
 
 __all__ = ["make_app"]
-
-MOST_BYTES = 10_000  # of a request's body
 
 
 def make_app(runs: Runs, token: str, port: int, assets: Path = ASSETS) -> Guard:
@@ -56,6 +58,9 @@ def make_app(runs: Runs, token: str, port: int, assets: Path = ASSETS) -> Guard:
         Route("/api/train", api.training, methods=["GET"]),
         Route("/api/train", api.train, methods=["POST"]),
         *Steps(runs).routes,
+        *Curves(runs).routes,
+        *Surfaces(runs).routes,
+        *Steering(runs).routes,
         WebSocketRoute("/api/live", Live(api.state).serve),
         Mount("/", Pages(assets)),
     ]
@@ -105,17 +110,7 @@ class _Api:
 
 async def _asked_system(request: Request) -> str | None:
     """The system that a request names, or None if it is not what we read."""
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        return None
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BYTES:
-            return None
-    try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+    asked = await json_of(request)
     system = asked.get("system") if isinstance(asked, dict) else None
     return system if isinstance(system, str) else None
 
