@@ -16,7 +16,7 @@ or another training has written since.
 
 Arrays are {"dtype", "data"}: little-endian, in base 64.  kind: "gradient" (rms over a parameter's
 elements), "ratio" (rms of its change over rms of its value), "dead" and "saturated" (shares).  A
-bucket of a map has the mean of its steps; NaN stands where none has the figure.
+bucket has the mean of its steps, and is NaN if one of them is, or has no such figure.
 """
 
 from __future__ import annotations
@@ -220,13 +220,10 @@ def _reduced(of: np.ufunc, column: np.ndarray, starts: np.ndarray) -> np.ndarray
 
 
 def _means(column: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """f64[buckets]: the mean of the numbers there are.  One alone is its own mean, bit for bit."""
-    if not len(starts):
-        return np.zeros(0)
-    there = ~np.isnan(column)
+    """f64[buckets]: NaN where one number is; a number alone is its own mean, bit for bit."""
     with np.errstate(invalid="ignore", over="ignore"):
-        sums = np.add.reduceat(np.where(there, column, 0.0).astype(np.float64), starts)
-        return sums / np.add.reduceat(there.astype(np.float64), starts)
+        sums = _reduced(np.add, column.astype(np.float64), starts)
+    return sums / np.diff(np.r_[starts, len(column)]) if len(starts) else sums
 
 
 def _trailing(losses: np.ndarray, steps: np.ndarray, window: int) -> np.ndarray:

@@ -37,7 +37,7 @@ from chainrule.train.runs import Run
 
 __all__ = ["Surfaces", "answers"]
 
-SIDE = 64  # points of the grid along an axis
+SIDE = 48  # points of the grid along an axis
 MARGIN = 0.25  # of the data's range, around them
 POINTS = 400  # of the data, at most
 UNITS = 32  # of a layer, at most
@@ -121,13 +121,12 @@ def answers(model: Any, parameters: dict[str, Any], inputs: np.ndarray) -> dict[
     model.eval()
     with no_grad(), record() as tape:
         model(tensor(inputs)).numpy()
+    calls = {call.twin: call for call in tape._step.calls}  # the last one of each value
     found: dict[str, np.ndarray] = {}
-    for call in tape._step.calls:
-        value = tape.entry(call.twin).value.numpy()
+    for node, call in calls.items():
+        value = tape.entry(node).value.numpy()
         if value.ndim == 2 and len(value) == len(inputs):
-            name = "output" if call.path == call.root else call.path
-            found.pop(next((n for n, known in found.items() if known is value), ""), None)
-            found[name] = value
+            found["output" if call.path == call.root else call.path] = value
     return found
 
 
