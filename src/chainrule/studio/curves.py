@@ -11,7 +11,7 @@ or another training has written since.
     {"begun", "since", "width", "map_width", "rows": steps with figures, "last": the last of them,
      "window": steps of the trailing mean, "changes": [{"step", "rates", "before", "at"}],
      "steps": first step of each bucket, "loss": {"mean", "low", "high", "smooth"},
-     "rate": learning rate, "speed": samples a second,
+     "rate": learning rate, "speed": {"mean", "smooth"}: samples a second,
      "maps": {"steps", "kinds": [{"kind", "rows": [{"of", "values"}]}]}}
 
 Arrays are {"dtype", "data"}: little-endian, in base 64.  kind: "gradient" (rms over a parameter's
@@ -156,6 +156,9 @@ def _described(
     begin = int(np.searchsorted(steps, since)) - early
     losses, at = figures.losses[early:], steps[early:]
     smooth = _trailing(losses, at, window)[begin:]
+    speeds = figures.column("training", "speed")[early:].astype(np.float64)
+    with np.errstate(divide="ignore"):  # of speeds the mean of the times is the one that adds up
+        smooth_speed = 1 / _trailing(1 / speeds, at, window)[begin:]
     losses, at, values = losses[begin:], at[begin:], slice(early + begin, None)
     starts, map_starts = _starts(at, wide), _starts(at, columns)
     rate, speed = (figures.column("training", what)[values] for what in ("rate", "speed"))
@@ -175,7 +178,10 @@ def _described(
             "smooth": packed(smooth[_ends(starts, len(at))]),
         },
         "rate": packed(_means(rate, starts)),
-        "speed": packed(_means(speed, starts)),
+        "speed": {
+            "mean": packed(_means(speed, starts)),
+            "smooth": packed(smooth_speed[_ends(starts, len(at))]),
+        },
         "maps": {
             "steps": packed(at[map_starts] - at[map_starts] % columns if len(at) else at),
             "kinds": [

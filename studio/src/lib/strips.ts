@@ -14,11 +14,10 @@ export function inkOf(value: number, span: Span): number {
   return FAINTEST + (1 - FAINTEST) * Math.min(1, Math.max(0, along));
 }
 
-/** Draw buckets of ``width`` steps from the first step of all to ``end``; zeros are dotted. */
+/** Draw buckets from the first step of all to ``end``, each up to the next one; zeros are dotted. */
 export function drawStrip(
   canvas: HTMLCanvasElement,
   starts: readonly number[],
-  width: number,
   end: number,
   values: readonly number[],
   span: Span,
@@ -38,7 +37,7 @@ export function drawStrip(
   };
   for (const [k, start] of starts.entries()) {
     const value = values[k] ?? NaN;
-    const [left, right] = [x(start), Math.max(x(start) + 1, x(Math.min(end, start + width)))];
+    const [left, right] = [x(start), Math.max(x(start) + 1, x(starts[k + 1] ?? end))];
     const ink = colourOf(inkOf(value, span), { scale: "ink", size: 1 }, colours);
     fill(ink, left, 0, right - left, canvas.height);
     if (value !== 0) continue;

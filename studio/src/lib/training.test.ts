@@ -30,7 +30,7 @@ function told(since: number, steps: readonly number[], value: number): Answer {
     steps: pack(steps, "int64"),
     loss: { mean: numbers, low: numbers, high: numbers, smooth: numbers },
     rate: numbers,
-    speed: numbers,
+    speed: { mean: numbers, smooth: numbers },
     maps: {
       steps: pack(
         steps.filter((step) => step % 2 === 0),

@@ -30,7 +30,7 @@ interface Told<Numbers> {
   readonly steps: Numbers;
   readonly loss: Readonly<Record<"mean" | "low" | "high" | "smooth", Numbers>>;
   readonly rate: Numbers;
-  readonly speed: Numbers;
+  readonly speed: Readonly<Record<"mean" | "smooth", Numbers>>;
   readonly maps: {
     readonly steps: Numbers;
     readonly kinds: readonly {
@@ -71,7 +71,10 @@ export function joined(before: Curves | null, told: Answer): Curves {
       smooth: join(known?.loss.smooth, told.loss.smooth),
     },
     rate: join(known?.rate, told.rate),
-    speed: join(known?.speed, told.speed),
+    speed: {
+      mean: join(known?.speed.mean, told.speed.mean),
+      smooth: join(known?.speed.smooth, told.speed.smooth),
+    },
     maps: {
       steps: join(known?.maps.steps, told.maps.steps, columns),
       kinds: told.maps.kinds.map((kind, k) => ({
@@ -155,7 +158,7 @@ export function powers(rows: readonly (readonly number[])[]): readonly [number, 
   const logs = found.map(Math.log10).sort((a, b) => a - b);
   const at = (share: number) => logs[Math.round(share * (logs.length - 1))] ?? 0;
   const low = Math.floor(at(0.01));
-  return [low, Math.max(low + 1, Math.ceil(at(0.99)))];
+  return [low, Math.max(low + 1, Math.ceil(at(0.99))) + 0]; // no −0
 }
 
 // ------------------------------------------------------------ a model of two inputs
