@@ -13,6 +13,7 @@ from chainrule.train.control import rate_changes, read_place
 from chainrule.train.runs import Run
 
 pytestmark = pytest.mark.browser
+at_a_desk = pytest.mark.parametrize("page", ["desk"], indirect=True)  # the size makes no difference
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +102,7 @@ def test_each_number_of_a_step_is_the_recorded_one(page, show, folder, check):
     check(page, "cockpit-table")
 
 
+@at_a_desk
 def test_the_plane_goes_through_time_and_units(page, show, folder):
     show("run=xor-001&step=0", ".plane canvas")
     first = page.locator(".board .map").evaluate("e => e.toDataURL()")
@@ -116,6 +118,7 @@ def test_the_plane_goes_through_time_and_units(page, show, folder):
     page.wait_for_url("**/network?**step=1**")
 
 
+@at_a_desk
 def test_two_runs_and_a_logarithmic_axis(page, show, check):
     show("run=mlp-binary-001")
     page.get_by_label("Beside it").select_option("xor-001")
@@ -126,6 +129,7 @@ def test_two_runs_and_a_logarithmic_axis(page, show, check):
     check(page, "cockpit-two")
 
 
+@at_a_desk
 def test_a_click_on_a_curve_opens_the_nearest_kept_step(page, show, folder):
     show("run=mlp-binary-001")
     page.locator(".u-over").first.click(position={"x": 120, "y": 60})
@@ -156,6 +160,7 @@ def test_states_say_one_sentence_and_one_action(page, show, check, query, says, 
     check(page, f"cockpit-state-{says.split()[0]}")
 
 
+@at_a_desk
 def test_a_run_that_is_not_there(page, show):
     show("run=none", "[role=alert]")
     assert "There is no run none." in page.get_by_role("alert").inner_text()
@@ -205,6 +210,7 @@ def test_home_stops_a_training_after_asking(page, long_run, check):
     assert Run(run).checkpoint.exists()
 
 
+@at_a_desk
 def test_the_link_works_from_another_page(page, link):
     text = f'<a href="{link}">the studio</a>'
     page.route(
