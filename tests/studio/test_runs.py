@@ -177,3 +177,13 @@ def test_looking_leaves_the_folder_as_it_is(runs, make_run):
     runs.list()
     runs.one("xor-001")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_run_that_is_being_made_is_none_yet_and_one_that_was_left_so_is_damaged(runs, tmp_path):
+    folder = tmp_path / "runs" / "xor-002"
+    folder.mkdir()
+    run = Run(folder)
+    run.claim()  # its configuration is written last
+    assert runs.list() == []
+    run.release()
+    assert only(runs)["status"] == "damaged"

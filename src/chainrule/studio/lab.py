@@ -29,6 +29,7 @@ from chainrule.data.picture import read_grey
 from chainrule.errors import UsageError, message
 from chainrule.inspect.sliding import Pooled, Sliding, fits, pooled, slide, weight_counts
 from chainrule.nn import functional as F
+from chainrule.studio.bodies import sent_bytes
 from chainrule.studio.lab_inputs import (
     BANKS,
     IMAGES,
@@ -153,7 +154,7 @@ class Lab:
 
 def _answering(of: Callable[[Asked], dict[str, Any]]) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
-        body = await _read(request, MOST_BYTES)
+        body = await sent_bytes(request, MOST_BYTES)
         return _json(await run_in_threadpool(lambda: of(asked_of(body))))
 
     return answer
@@ -164,19 +165,9 @@ async def _picture(request: Request) -> Response:
     if not size.isdecimal() or len(size) > 9:
         raise UsageError(message("lab", f"size={size[:40]}", "a whole number"))
     _check("size", int(size))
-    content = await _read(request, MOST_PICTURE)
+    content = await sent_bytes(request, MOST_PICTURE)
     grey = await run_in_threadpool(lambda: thumbnail(read_grey(content), int(size)))
     return _json({"image": text_of(grey)})
-
-
-async def _read(request: Request, most: int) -> bytes:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > most:
-            got, needs = f"more than {most:,} bytes", "less"
-            raise UsageError(message("lab", got, needs, remedy="A smaller picture is enough"))
-    return body
 
 
 def _json(value: Any) -> Response:

@@ -17,6 +17,7 @@ PAGES = (
     "/",
     "/network",
     "/lab",
+    "/training",
 )  # paths that the one index.html shows, each by a component of its own
 
 

@@ -14,6 +14,7 @@ const run = (name: string, started: string, epoch = 0): Run => ({
   recorded: false,
   error: null,
   remedy: null,
+  place: null,
 });
 
 const names = (runs: readonly Run[]) => runs.map((each) => each.name);

@@ -10,6 +10,19 @@ export interface Result {
   readonly holds: boolean;
 }
 
+/** Where a training that runs stands, as it says itself. */
+export interface Place {
+  readonly state: "running" | "paused";
+  readonly step: number;
+  readonly steps: number | null; // of the whole training, if the data tell
+  readonly epoch: number; // whole ones behind
+  readonly rate: number; // of the step before
+  readonly base_rate: number; // before the schedule
+  readonly speed: Figure; // samples a second
+  readonly left: Figure | null; // seconds
+  readonly said: string; // why it did not do what was asked; "" for nothing
+}
+
 export interface Run {
   readonly name: string;
   readonly system: string;
@@ -23,6 +36,7 @@ export interface Run {
   readonly recorded: boolean;
   readonly error: string | null;
   readonly remedy: string | null;
+  readonly place: Place | null; // of a training that runs and says it
 }
 
 export interface RunDetails extends Run {
@@ -95,6 +109,14 @@ export const startTraining = (system: string) =>
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ system }),
+  });
+
+/** Ask a training for something; it does it after the step that runs, and says so in its place. */
+export const steer = (run: string, command: { do: string; rate?: number }) =>
+  ask<{ asked: string }>(`/api/runs/${encodeURIComponent(run)}/control`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(command),
   });
 
 /** The runs after a change, the newest first. */

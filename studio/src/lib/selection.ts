@@ -10,6 +10,8 @@ export interface Selection {
   readonly mode: "value" | "bar" | null; // values or error signals
   readonly number: string | null; // whose computation is open, such as 6.bar.0,7,4,5
   readonly seed: string | null; // what the error signals come from: loss:3, score:3, or an element
+  readonly other: string | null; // a run's name, with which the first is compared
+  readonly axis: "log" | null; // of losses; else linear
 }
 
 export const NOTHING: Selection = {
@@ -22,6 +24,8 @@ export const NOTHING: Selection = {
   mode: null,
   number: null,
   seed: null,
+  other: null,
+  axis: null,
 };
 
 /** The selection that a query such as "?run=lenet-001&step=40" names; what is no number is none. */
@@ -44,6 +48,8 @@ export function parse(query: string): Selection {
     mode: one("mode", "value", "bar"),
     number: text("number"),
     seed: text("seed"),
+    other: text("other"),
+    axis: one("axis", "log"),
   };
 }
 
