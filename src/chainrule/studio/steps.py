@@ -3,13 +3,17 @@
     GET /api/runs/NAME/steps                            which steps are kept
     GET /api/runs/NAME/figures?since=STEP               figures of each step
     GET /api/runs/NAME/steps/KIND/STEP                  graph, calls, sizes of values and signals
-    GET /api/runs/NAME/steps/KIND/STEP/layers?sample=                the model's calls as pictures
+    GET /api/runs/NAME/scales?kind=&sample=             the ends of colours over all kept steps
+    GET /api/runs/NAME/steps/KIND/STEP/layers?sample=&order=         the model's calls as pictures
+    GET /api/runs/NAME/steps/KIND/STEP/numbers?what=&sample=&order=  their numbers, all in one
     GET /api/runs/NAME/steps/KIND/STEP/patch?node=&what=&index=      what a unit reads in them
-    GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=     numbers, as bytes
+    GET /api/runs/NAME/steps/KIND/STEP/field?node=&index=            what it sees of the data
+    GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=&map=  numbers, as bytes
     GET /api/runs/NAME/steps/KIND/STEP/element?node=&what=&index=    how one of them was computed
 
-KIND is "batch" or "probe", ``what`` is "value" or "bar".  Arrays are little-endian in C order; the
-headers X-Shape and X-Dtype say what they are.
+KIND is "batch" or "probe", ``what`` is "value" or "bar", ``order`` one of ``layers.ORDERS``.
+Arrays are little-endian in C order; the headers X-Shape and X-Dtype say what they are, X-Parts
+where several are in one answer (``tiles.py``).
 """
 
 from __future__ import annotations
@@ -30,15 +34,25 @@ from chainrule.errors import NameNotFoundError, UsageError, message
 from chainrule.graph import Node
 from chainrule.inspect.element import Elements
 from chainrule.studio.layers import (
+    ORDERS,
     Layer,
     described,
+    described_parameter,
+    field,
     find_layers,
+    keys_of,
+    maps_of,
     node_name,
+    of_sample,
+    parameters_of,
     patches,
     scores,
+    shown_of,
     targets,
 )
 from chainrule.studio.runs import Runs, plain_json
+from chainrule.studio.scales import Scales
+from chainrule.studio.tiles import Tile, one_map, packed
 from chainrule.tape import Tape, sample_nodes, tape_of
 from chainrule.train.records import KINDS, Records
 
@@ -63,6 +77,10 @@ class _Open:
     def layers(self) -> list[Layer]:
         return find_layers(self.elements.step, self.kept["calls"], self.kept["losses"])
 
+    @cached_property
+    def parameters(self) -> dict[int, list[int]]:
+        return parameters_of(self.elements.step, self.layers)
+
     @property
     def nodes(self) -> list[Node]:
         return self.tape._step.order
@@ -74,6 +92,7 @@ class Steps:
     def __init__(self, runs: Runs) -> None:
         self._runs, self._lock = runs, threading.Lock()
         self._open: OrderedDict[Any, _Open] = OrderedDict()
+        self._scales = Scales()
 
     @property
     def routes(self) -> list[Route]:
@@ -82,9 +101,12 @@ class Steps:
         asked: dict[str, Callable[[Request], Response]] = {
             "/api/runs/{name}/steps": self.kept,
             "/api/runs/{name}/figures": self.figures,
+            "/api/runs/{name}/scales": self.scales,
             step: self.graph,
             f"{step}/layers": self.layers,
+            f"{step}/numbers": self.numbers,
             f"{step}/patch": self.patch,
+            f"{step}/field": self.field,
             f"{step}/array": self.array,
             f"{step}/element": self.element,
         }
@@ -159,16 +181,58 @@ class Steps:
         inputs = {
             layer.node: layer.name for layer in step.layers if not step.nodes[layer.node].inputs
         }
+        order = _order(request)
+        parameters = {
+            k: described_parameter(held, k, order)
+            for k in sorted({k for found in step.parameters.values() for k in found})
+        }
+        layers = [
+            described(held, layer, sample, order)
+            | {"key": key, "parameters": step.parameters[layer.node]}
+            for layer, key in zip(step.layers, keys_of(step.layers), strict=True)
+        ]
         return _json(
             {name: step.kept.get(name) for name in known}
             | {
                 "rows": rows,
-                "layers": [described(held, layer, sample) for layer in step.layers],
+                "layers": layers,
+                "parameters": list(parameters.values()),
                 "scores": scores(held, step.layers, sample),
                 "targets": targets(held, step.layers),
                 "names": [inputs.get(k) or node_name(node) for k, node in enumerate(step.nodes)],
             }
         )
+
+    def numbers(self, request: Request) -> Response:
+        """The numbers of the maps that are shown: of all layers for one sample, of parameters."""
+        step, sample = self._step(request), _number(request, "sample", 0)
+        held, what, order = step.elements.step, _what(request), _order(request)
+        tiles: list[Tile] = []
+        for layer in step.layers:
+            value = of_sample(held, layer.node, "value", sample)
+            array = of_sample(held, layer.node, what, sample)
+            if array is not None:
+                tiles.append(_tile(layer.node, array, value, order))
+        for number in sorted({k for found in step.parameters.values() for k in found}):
+            array = held.array(number, what)
+            if array is not None:
+                tiles.append(_tile(number, array, held.array(number, "value"), order))
+        return packed(tiles)
+
+    def field(self, request: Request) -> Response:
+        """Boxes in the data around all that one element of a value sees of them."""
+        step, number = self._step(request), _number(request, "node")
+        held = step.elements.step
+        flat = held.flat(_checked(step, number), _index(request))
+        return _json({"boxes": field(held, step.layers, number, flat)})
+
+    def scales(self, request: Request) -> Response:
+        """The ends of the colours over all kept steps, as far as they are read: see scales.py."""
+        kind, sample = (
+            _kind(request.query_params.get("kind", "probe")),
+            _number(request, "sample", 0),
+        )
+        return _json(self._scales.over(self._records(request), kind, sample))
 
     def patch(self, request: Request) -> Response:
         """Boxes in the neighbouring layers around all that one element was computed from."""
@@ -191,6 +255,9 @@ class Steps:
             if not array.ndim or not 0 <= sample < array.shape[0]:
                 raise UsageError(message("studio", f"sample {sample}", f"a row of {array.shape}"))
             array = array[sample]
+        if "map" in request.query_params:
+            maps = maps_of(array.shape)[0]
+            array = one_map(array, maps, _number(request, "map"))
         exact = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
         headers = {
             "X-Shape": ",".join(map(str, array.shape)),
@@ -217,9 +284,7 @@ class Steps:
         return Records(folder / "record")
 
     def _step(self, request: Request) -> _Open:
-        kind, step = request.path_params["kind"], request.path_params["step"]
-        if kind not in KINDS:
-            raise UsageError(message("studio", repr(kind), " or ".join(KINDS)))
+        kind, step = _kind(request.path_params["kind"]), request.path_params["step"]
         records = self._records(request)
         path = records.path(step, kind)
         try:
@@ -285,6 +350,24 @@ def _what(request: Request) -> str:
     if what not in WHATS:
         raise UsageError(message("studio", f"what={what}", " or ".join(WHATS)))
     return what
+
+
+def _kind(text: str) -> str:
+    if text not in KINDS:
+        raise UsageError(message("studio", repr(text), " or ".join(KINDS)))
+    return text
+
+
+def _order(request: Request) -> str:
+    order = request.query_params.get("order", ORDERS[0])
+    if order not in ORDERS:
+        raise UsageError(message("studio", f"order={order}", " or ".join(ORDERS)))
+    return order
+
+
+def _tile(node: int, array: np.ndarray, value: np.ndarray | None, order: str) -> Tile:
+    maps = maps_of(array.shape)[0]
+    return Tile(node, array.reshape(maps, -1), shown_of(value, maps, order))
 
 
 def _json(value: Any) -> Response:
