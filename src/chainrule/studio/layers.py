@@ -293,7 +293,8 @@ def patches(
     waiting: dict[int, list[np.ndarray]] = {node: [np.array([flat])]}
     found: dict[int, np.ndarray] = {}
     while waiting:
-        number = max(waiting) if kind == "value" else min(waiting)
+        choose = max if kind == "value" else min
+        number = choose(waiting, key=step.rank.__getitem__)
         flats = np.unique(np.concatenate(waiting.pop(number)))
         if number in known and number != node:
             found[number] = flats
@@ -315,7 +316,7 @@ def _read(step: Step, number: int, flats: np.ndarray) -> dict[int, list[np.ndarr
     return {
         source: places
         for (source, kind), places in trees.reads.items()
-        if kind == "value" and source in step.followed and source < number
+        if kind == "value" and source in step.followed and step.rank[source] < step.rank[number]
     }
 
 
