@@ -6,7 +6,7 @@ All figures that a page prints beside a picture are computed here, none of them 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = [
     "described",
     "described_parameter",
     "field",
+    "figures_of",
     "find_layers",
     "keys_of",
     "maps_of",
@@ -136,9 +137,11 @@ def described(step: Step, layer: Layer, sample: int, order: str = "largest") -> 
     )
 
 
-def described_parameter(step: Step, number: int, order: str = "largest") -> dict[str, Any]:
-    """A parameter as a page shows it: its whole value is one row of pictures."""
-    arrays = {what: step.array(number, what) for what in ("value", "bar")}
+def described_parameter(
+    step: Step, number: int, order: str = "largest", change: np.ndarray | None = None
+) -> dict[str, Any]:
+    """A parameter as a page shows it, with what the optimizer changed: one row of pictures."""
+    arrays = {what: step.array(number, what) for what in ("value", "bar")} | {"update": change}
     node = step.order[number]
     return _described(node, Layer(number, node_name(node)), arrays, node.shape, order)
 
@@ -163,7 +166,7 @@ def _described(
         "rows": rows,
         "columns": columns,
         "shown": shown,
-    } | {what: _figures(array, maps, shown) for what, array in arrays.items()}
+    } | {what: figures_of(array, maps, shown) for what, array in arrays.items()}
 
 
 def of_sample(step: Step, node: int, kind: str, sample: int) -> np.ndarray | None:
@@ -213,7 +216,9 @@ def scale_of(numbers: np.ndarray) -> float:
     return float(np.percentile(sizes, PERCENT)) or float(sizes.max())
 
 
-def _figures(array: np.ndarray | None, maps: int, shown: list[int]) -> dict[str, Any] | None:
+def figures_of(
+    array: np.ndarray | None, maps: int = 1, shown: Sequence[int] = (0,)
+) -> dict[str, Any] | None:
     """Scale (of all maps, and of each that is shown), range, rms; None for what was not kept."""
     if array is None:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from chainrule.graph import Node
 from chainrule.inspect.element import Elements
 from chainrule.inspect.element.step import Step
+from chainrule.inspect.update import Update
 from chainrule.studio.layers import Layer, find_layers, node_name, parameters_of
 from chainrule.tape import Tape
 
@@ -25,6 +26,7 @@ class Opened:
     tape: Tape
     edit: dict[str, Any] | None = None
     before: Opened | None = None
+    updates: dict[int, Update] = field(default_factory=dict)  # those that were asked for
 
     @cached_property
     def elements(self) -> Elements:

@@ -4,19 +4,21 @@
     GET /api/runs/NAME/figures?since=STEP               figures of each step
     GET /api/runs/NAME/steps/KIND/STEP                  graph, calls, sizes of values and signals
     GET /api/runs/NAME/scales?kind=&sample=             the ends of colours over all kept steps
-    GET /api/runs/NAME/steps/KIND/STEP/layers?sample=&order=         the model's calls as pictures
+    GET /api/runs/NAME/steps/KIND/STEP/layers?what=&sample=&order=   the model's calls as pictures
     GET /api/runs/NAME/steps/KIND/STEP/numbers?what=&sample=&order=  their numbers, all in one
     GET /api/runs/NAME/steps/KIND/STEP/patch?node=&what=&index=      what a unit reads in them
     GET /api/runs/NAME/steps/KIND/STEP/field?node=&index=            what it sees of the data
     GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=&map=  numbers, as bytes
     GET /api/runs/NAME/steps/KIND/STEP/element?node=&what=&index=    how one of them was computed
+    GET /api/runs/NAME/steps/KIND/STEP/update?node=&index=           the optimizer's: update.py
 
     POST /api/runs/NAME/steps/KIND/STEP/edits                        run it again, changed: edits.py
 
-KIND is "batch" or "probe", ``what`` is "value" or "bar", ``order`` one of ``layers.ORDERS``.
-Arrays are little-endian in C order; the headers X-Shape and X-Dtype say what they are, X-Parts
-where several are in one answer (``tiles.py``).  What is asked for of a step is answered of an
-edited one with ``?edit=ID``.
+KIND is "batch" or "probe", ``order`` one of ``layers.ORDERS``, ``what`` is "value" or "bar"; of
+parameters' pictures in a batch also "update", their change, and of an array "after", what they
+then are.  Arrays are little-endian in C order; the headers X-Shape and X-Dtype say what they are,
+X-Parts where several are in one answer (``tiles.py``).  What is asked for of a step is answered of
+an edited one with ``?edit=ID``.
 """
 
 from __future__ import annotations
@@ -52,13 +54,14 @@ from chainrule.studio.opened import Opened
 from chainrule.studio.runs import Runs, plain_json
 from chainrule.studio.scales import Scales
 from chainrule.studio.tiles import Tile, one_map, packed
+from chainrule.studio.update import update_array, update_of, update_page
 from chainrule.tape import tape_of
 from chainrule.train.records import KINDS, Records
 
 __all__ = ["Steps"]
 
 OPEN = 8  # steps that are held open
-WHATS = ("value", "bar")
+WHATS, UPDATES = ("value", "bar"), ("update", "after")
 
 
 class Steps:
@@ -85,6 +88,7 @@ class Steps:
             f"{step}/field": self.field,
             f"{step}/array": self.array,
             f"{step}/element": self.element,
+            f"{step}/update": self.update,
         }
         routes = [Route(path, answer) for path, answer in asked.items()]
         return [*routes, Route(f"{step}/edits", self.edit, methods=["POST"])]
@@ -160,7 +164,7 @@ class Steps:
         if found is not None and before is not None:
             earlier = scores(before.held, before.layers, sample)
             found["before"] = None if earlier is None else earlier["shares"]
-        order = _order(request)
+        order, what = _order(request), _what(request, (*WHATS, "update"))
         layers = [
             described(held, layer, sample, order)
             | {"key": key, "parameters": step.parameters[layer.node]}
@@ -172,7 +176,9 @@ class Steps:
             | {
                 "rows": rows,
                 "layers": layers,
-                "parameters": [described_parameter(held, k, order) for k in parameters],
+                "parameters": [
+                    described_parameter(held, k, order, _change(step, k, what)) for k in parameters
+                ],
                 "scores": found,
                 "targets": targets(held, step.layers),
                 "names": step.names,
@@ -184,17 +190,18 @@ class Steps:
     def numbers(self, request: Request) -> Response:
         """The numbers of the maps that are shown: of all layers for one sample, of parameters."""
         step, sample = self._step(request), _number(request, "sample", 0)
-        held, what, order = step.elements.step, _what(request), _order(request)
+        held, order = step.held, _order(request)
+        what = _what(request, (*WHATS, "update"))
         tiles: list[Tile] = []
-        for layer in step.layers:
+        for layer in step.layers if what in WHATS else []:
             value = of_sample(held, layer.node, "value", sample)
             array = of_sample(held, layer.node, what, sample)
             if array is not None:
                 tiles.append(_tile(layer.node, array, value, order))
         for number in sorted({k for found in step.parameters.values() for k in found}):
-            array = held.array(number, what)
-            if array is not None:
-                tiles.append(_tile(number, array, held.array(number, "value"), order))
+            found = held.array(number, what) if what in WHATS else _change(step, number, what)
+            if found is not None:
+                tiles.append(_tile(number, found, held.array(number, "value"), order))
         return packed(tiles)
 
     def field(self, request: Request) -> Response:
@@ -221,8 +228,12 @@ class Steps:
 
     def array(self, request: Request) -> Response:
         """The numbers of a node's value or error signal, of one sample if it is asked for."""
-        step, number, what = self._step(request), _number(request, "node"), _what(request)
-        array = step.array(_checked(step, number), what)
+        step, number = self._step(request), _number(request, "node")
+        what = _what(request, (*WHATS, *UPDATES))
+        if what in UPDATES:
+            array = update_array(step, _checked(step, number), what)
+        else:
+            array = step.array(_checked(step, number), what)
         if array is None:
             node = step.nodes[number]
             got = f"the {what} of node {number}, {node.op.name} {node.type}"
@@ -251,6 +262,19 @@ class Steps:
         sample = _number(request, "sample") if "sample" in request.query_params else None
         found = step.elements.at(_checked(step, number), what, index, sample)
         return _json(found.page())
+
+    def update(self, request: Request) -> Response:
+        """A parameter's update, for one of its elements: see ``update.py``."""
+        step, number = self._step(request), _number(request, "node")
+        index = _index(request) if "index" in request.query_params else None
+        records = self._records(request)
+
+        def earlier(other: int, kind: str) -> Opened | None:
+            kept = other in records.steps(kind)
+            return self._opened(records, other, kind) if kept else None
+
+        at = request.path_params["step"]
+        return _json(update_page(step, earlier, at, _checked(step, number), index))
 
     async def edit(self, request: Request) -> Response:
         """Run a step again with something changed: see ``edits.py``."""
@@ -295,7 +319,9 @@ class Steps:
 
     def _recorded(self, request: Request) -> Opened:
         kind, step = _kind(request.path_params["kind"]), request.path_params["step"]
-        records = self._records(request)
+        return self._opened(self._records(request), step, kind)
+
+    def _opened(self, records: Records, step: int, kind: str) -> Opened:
         path = records.path(step, kind)
         try:
             state = path.stat()
@@ -348,10 +374,10 @@ def _index(request: Request) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def _what(request: Request) -> str:
+def _what(request: Request, known: tuple[str, ...] = WHATS) -> str:
     what = request.query_params.get("what", "value")
-    if what not in WHATS:
-        raise UsageError(message("studio", f"what={what}", " or ".join(WHATS)))
+    if what not in known:
+        raise UsageError(message("studio", f"what={what}", " or ".join(known)))
     return what
 
 
@@ -366,6 +392,16 @@ def _order(request: Request) -> str:
     if order not in ORDERS:
         raise UsageError(message("studio", f"order={order}", " or ".join(ORDERS)))
     return order
+
+
+def _change(step: Opened, number: int, what: str) -> np.ndarray | None:
+    """A parameter's Δw where it is asked for and there is one: the probe and frozen ones have none."""
+    if what != "update":
+        return None
+    try:
+        return update_of(step, number).change
+    except UsageError:
+        return None
 
 
 def _tile(node: int, array: np.ndarray, value: np.ndarray | None, order: str) -> Tile:

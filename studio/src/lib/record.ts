@@ -187,8 +187,8 @@ function ofStep(at: At, answer: string, asked: Readonly<Record<string, unknown>>
 
 export const getKept = (run: string) => ask<Kept>(ofRun(run));
 
-export const getView = (at: At, sample: number, order: string | null = null) =>
-  ask<View>(ofStep(at, "layers", { sample, order }));
+export const getView = (at: At, sample: number, order: string | null = null, what: Direction = "value") =>
+  ask<View>(ofStep(at, "layers", { sample, order, what: what === "value" ? null : what }));
 
 export const getBoxes = (at: At, node: number, mode: Mode, index: readonly number[]) =>
   ask<{ boxes: Box[] }>(ofStep(at, "patch", { node, what: mode, index })).then(

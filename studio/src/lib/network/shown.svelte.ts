@@ -81,7 +81,7 @@ export class Reading {
     const seed = direction === "bar" ? asked.seed : null;
     const at = { ...asked.at, edit: await changes.seeded(asked.at, sample, seed) };
     const [view, tiles, moved] = await Promise.all([
-      getView(at, sample, order),
+      getView(at, sample, order, direction),
       getTiles(at, direction === "bar" ? "bar" : "value", sample, order),
       direction === "update" ? getTiles(at, "update", sample, order) : null,
     ]);
