@@ -395,7 +395,7 @@ def _order(request: Request) -> str:
 
 
 def _change(step: Opened, number: int, what: str) -> np.ndarray | None:
-    """A parameter's Δw where it is asked for and there is one: the probe and frozen ones have none."""
+    """A parameter's Δw where it is asked for; none of the probe, and of a frozen one."""
     if what != "update":
         return None
     try:

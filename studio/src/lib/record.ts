@@ -187,8 +187,12 @@ function ofStep(at: At, answer: string, asked: Readonly<Record<string, unknown>>
 
 export const getKept = (run: string) => ask<Kept>(ofRun(run));
 
-export const getView = (at: At, sample: number, order: string | null = null, what: Direction = "value") =>
-  ask<View>(ofStep(at, "layers", { sample, order, what: what === "value" ? null : what }));
+export const getView = (
+  at: At,
+  sample: number,
+  order: string | null = null,
+  what: Direction = "value",
+) => ask<View>(ofStep(at, "layers", { sample, order, what: what === "value" ? null : what }));
 
 export const getBoxes = (at: At, node: number, mode: Mode, index: readonly number[]) =>
   ask<{ boxes: Box[] }>(ofStep(at, "patch", { node, what: mode, index })).then(
@@ -236,6 +240,88 @@ export const postEdit = (
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(asked),
   });
+
+/** What the network sees of a drawing: how it is made, stage by stage. */
+export interface Seen {
+  readonly state: "seen" | "empty";
+  readonly sentence: string;
+  readonly node: number;
+  readonly pixels: string | null; // the input, as an edit takes it
+  readonly stages: readonly Stage[];
+}
+
+export interface Stage {
+  readonly name: string;
+  readonly words: string;
+  readonly shape: readonly number[];
+  readonly low: Figure;
+  readonly high: Figure;
+  readonly pixels: string; // a byte for each pixel: 0 for low, 255 for high
+}
+
+/** The greys of a canvas, or a file, as the network sees them. */
+export const postSeen = (
+  at: At,
+  node: number,
+  picture: { greys: Uint8Array<ArrayBuffer>; side: number } | Blob,
+) =>
+  picture instanceof Blob
+    ? ask<Seen>(ofStep({ ...at, edit: null }, "see", { node }), {
+        method: "POST",
+        headers: { "Content-Type": picture.type },
+        body: picture,
+      })
+    : ask<Seen>(
+        ofStep({ ...at, edit: null }, "see", { node, rows: picture.side, columns: picture.side }),
+        {
+          method: "POST",
+          headers: { "Content-Type": "application/octet-stream" },
+          body: picture.greys,
+        },
+      );
+
+interface Constant {
+  readonly name: string;
+  readonly value: Figure | null;
+  readonly hex: string;
+}
+
+/** How the optimizer moved one element of a parameter, line by line. */
+export interface Update {
+  readonly state: "updated" | "frozen" | "still" | "unknown";
+  readonly sentence: string;
+  readonly exact: boolean | null;
+  readonly optimizer: string | null;
+  readonly options: readonly Constant[];
+  readonly constants: readonly Constant[];
+  readonly rows: readonly (Constant & {
+    readonly role: string;
+    readonly words: string;
+    readonly formula: string;
+    readonly numbers: string;
+  })[];
+  readonly initial: { readonly step: number; readonly value: Figure; readonly hex: string } | null;
+  readonly last: { readonly step: number; readonly before: Figure; readonly after: Figure } | null;
+}
+
+/** The update of a parameter in a batch; nodes of a probe have other numbers, so it goes by name. */
+export async function getUpdate(
+  batch: At,
+  name: string,
+  index: readonly number[],
+): Promise<Update> {
+  const at = { ...batch, edit: null };
+  const { parameters } = await getView(at, 0);
+  const found = parameters.find((each) => each.name === name);
+  if (!found) {
+    throw new ApiError(
+      0,
+      `${name} is not in the batch of step ${at.step}.`,
+      "Another step has it.",
+    );
+  }
+  return ask<Update>(ofStep(at, "update", { node: found.node, index }));
+}
 
 /** The numbers of a node's value or error signal: of one sample, or without one of all. */
 export async function getNumbers(

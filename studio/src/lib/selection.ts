@@ -12,7 +12,7 @@ export interface Selection {
   readonly seed: string | null; // what the error signals come from: loss:3, score:3, element:7:0,2
   readonly edit: string | null; // what was changed before it was run again, as the server names it
   readonly scale: "channel" | "network" | null; // whose largest size ends the colours; null: layer
-  readonly hold: "steps" | null; // the same colours at all kept steps
+  readonly hold: "steps" | "step" | null; // the same colours at all kept steps, or those of each
   readonly maps: "rms" | "number" | "all" | null; // which of many maps; null: the largest
 }
 
@@ -54,7 +54,7 @@ export function parse(query: string): Selection {
     seed: text("seed"),
     edit: text("edit"),
     scale: one("scale", "channel", "network"),
-    hold: one("hold", "steps"),
+    hold: one("hold", "steps", "step"),
     maps: one("maps", "rms", "number", "all"),
   };
 }

@@ -55,7 +55,7 @@ class Changes {
   /** Without one change: the others are made again. */
   async without(at: At, edit: string, change: (of: Change) => boolean) {
     const made: Made[] = [];
-    for (let id: string | null = edit; id !== null; ) {
+    for (let id: string | null = edit; id !== null;) {
       const found: Made | undefined = this.#made.get(id);
       if (!found) break;
       made.unshift(found);
@@ -90,7 +90,9 @@ class Changes {
 
   #fail(error: unknown): void {
     this.failure =
-      error instanceof ApiError ? error : new ApiError(0, "It could not be run again.", "Undo all.");
+      error instanceof ApiError
+        ? error
+        : new ApiError(0, "It could not be run again.", "Undo all.");
   }
 }
 

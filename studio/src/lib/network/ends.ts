@@ -23,9 +23,7 @@ export function endsOf(
     all.reduce<number>((most, each) => Math.max(most, Number(each ?? 0)), 0);
   const known = direction === "update" ? null : held;
   const scales = view.layers.map((layer) =>
-    known && direction !== "update"
-      ? known[keyOf(layer)]?.[direction]
-      : layer[direction]?.scale,
+    known && direction !== "update" ? known[keyOf(layer)]?.[direction] : layer[direction]?.scale,
   );
   return { of: of ?? "layer", network: largest(scales), held: known };
 }
@@ -40,7 +38,8 @@ export function sizeOf(layer: Layer, direction: Direction, ends: Ends, map?: num
     const place = layer.shown.indexOf(map);
     return Number(sizes?.scales[place] ?? own);
   }
-  if (ends.held && direction !== "update") return Number(ends.held[keyOf(layer)]?.[direction] ?? own);
+  if (ends.held && direction !== "update")
+    return Number(ends.held[keyOf(layer)]?.[direction] ?? own);
   return own;
 }
 

@@ -48,6 +48,12 @@ export class Reading {
 
   #turn = 0;
   #known = new Map<string, Shown>();
+  #latest: Promise<void> = Promise.resolve();
+
+  /** When what was asked for last is shown, or could not be. */
+  get settled(): Promise<void> {
+    return this.#latest;
+  }
 
   /** Read which steps are kept; returns how to give that up. */
   steps(run: string): () => void {
@@ -64,7 +70,11 @@ export class Reading {
   }
 
   /** Read and show; an answer that comes after a newer question is dropped. */
-  async show(asked: Asked): Promise<void> {
+  show(asked: Asked): Promise<void> {
+    return (this.#latest = this.#show(asked));
+  }
+
+  async #show(asked: Asked): Promise<void> {
     const turn = ++this.#turn;
     const key = JSON.stringify(asked);
     try {

@@ -27,15 +27,18 @@ export function ink(canvas: HTMLCanvasElement, strokes: readonly Stroke[]): bool
   return strokes.some((stroke) => stroke.length > 0);
 }
 
-/** The canvas as a PNG in base64. */
-export const pngOf = (canvas: HTMLCanvasElement) =>
-  canvas.toDataURL("image/png").slice("data:image/png;base64,".length);
+/** The brightness of each pixel, row by row: 0 black, 255 white. */
+export function greysOf(canvas: HTMLCanvasElement): Uint8Array<ArrayBuffer> {
+  const { width, height } = canvas;
+  const data = canvas.getContext("2d")?.getImageData(0, 0, width, height).data;
+  const greys = new Uint8Array(width * height);
+  // Ink is black on white, so that each of its colours is its brightness.
+  for (let k = 0; k < greys.length; k++) greys[k] = data?.[4 * k] ?? 255;
+  return greys;
+}
 
-/** Bytes as base64, as the server reads pixels. */
-export function base64Of(bytes: Uint8Array): string {
-  let text = "";
-  for (let k = 0; k < bytes.length; k += 8192) {
-    text += String.fromCharCode(...bytes.subarray(k, k + 8192));
-  }
-  return btoa(text);
+/** Bytes of base64, as numbers. */
+export function bytesOf(base64: string): Uint8Array {
+  const text = atob(base64);
+  return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 }

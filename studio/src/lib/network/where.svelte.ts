@@ -68,7 +68,10 @@ export class Where {
   nearest(kind: Kind, changes: Partial<Selection> = {}): string {
     const known = this.#kept()?.[kind] ?? [];
     const far = (each: number) => Math.abs(each - (this.step ?? 0));
-    const best = known.reduce((found, each) => (far(each) < far(found) ? each : found), known[0] ?? 0);
+    const best = known.reduce(
+      (found, each) => (far(each) < far(found) ? each : found),
+      known[0] ?? 0,
+    );
     return to({ kind, step: best, sample: null, number: null, edit: null, seed: null, ...changes });
   }
 }
