@@ -33,7 +33,7 @@ from chainrule.tape import Tape, sample_nodes
 from chainrule.tape.tape import _Call, _Step
 from chainrule.tensor import Tensor
 
-__all__ = ["Off", "Seed", "Write", "may_rerun", "rerun"]
+__all__ = ["NOTHING", "Off", "Seed", "Write", "may_rerun", "rerun"]
 
 Index = tuple[int, ...]
 
@@ -54,7 +54,7 @@ class Off(NamedTuple):
 
 
 class Seed(NamedTuple):
-    """What the backward begins with instead of 1 at the recorded loss.
+    """What the backward begins with instead of 1 at the recorded loss; ``NOTHING``: no backward.
 
     With an ``index`` 1 at this element of ``node``.  Without, the loss of one ``sample`` alone: 1
     at the loss (``batch`` where it is a mean over the samples), and of what the loss sums over the
@@ -64,6 +64,9 @@ class Seed(NamedTuple):
     node: int | None = None
     index: Index = ()
     sample: int = 0
+
+
+NOTHING = Seed(-1)
 
 
 def rerun(
@@ -101,7 +104,9 @@ def rerun(
         )
     program = _Program(old, writes, offs, batch)
     program.forward()
-    if seed is not None:
+    if seed == NOTHING:
+        program.step.losses = []
+    elif seed is not None:
         program.backward(program.seeds(seed))
     elif old.losses:
         loss = program.numbered[old.order.index(old.losses[0])]
@@ -316,13 +321,13 @@ class _Program:
 
 def _tail(loss: Node, samples: set[Node]) -> list[Node]:
     """The nodes without samples between the samples and the loss, which is the first of them."""
-    found, waiting = [loss], [loss]
+    found, waiting = {loss: None}, [loss]
     while waiting:
         for source in waiting.pop().inputs:
             if source not in samples and source not in found:
-                found.append(source)
+                found[source] = None
                 waiting.append(source)
-    return found
+    return list(found)
 
 
 def _copy(node: Node, inputs: tuple[Node, ...]) -> Node:

@@ -91,7 +91,7 @@ class Update:
     """One optimizer's step of one parameter, again.
 
     optimizer: the name of its class; ``value`` and ``gradient`` f[...] of the parameter;
-    ``options`` of its group, ``state`` before the step; ``clipped``: the gradient, if it was clipped.
+    ``options`` of its group; ``state`` before the step; ``clipped``: the gradient, if it was cut.
     Raises UsageError for an optimizer that is not one of ``chainrule.optim``.
 
     >>> w, g = np.float32([1.0, -2.0]), np.float32([0.5, 0.25])

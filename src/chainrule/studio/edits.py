@@ -10,6 +10,7 @@
          "seed": {"kind": "loss", "target": 3}          target null: the one that was recorded
                | {"kind": "score", "class": 3}
                | {"kind": "element", "node": 12, "index": [2, 0]}
+               | {"kind": "none"}              no backward: quicker, while somebody draws
                | null}                         the loss that was recorded, of all samples
 
     -> {"edit": ID,
@@ -50,7 +51,7 @@ import numpy as np
 
 from chainrule.errors import UsageError, message
 from chainrule.graph import Node
-from chainrule.inspect.rerun import Off, Seed, Write, rerun
+from chainrule.inspect.rerun import NOTHING, Off, Seed, Write, rerun
 from chainrule.ops import leaf
 from chainrule.studio.layers import scores, targets
 from chainrule.studio.opened import Opened
@@ -214,7 +215,9 @@ def _seed(seed: Any, opened: Opened) -> Json:
         number = _whole(seed.get("node"), "node", len(opened.nodes))
         node = opened.nodes[number]
         return {"kind": kind, "node": number, "index": _place(seed.get("index"), node)}
-    raise _wrong("seed", f"kind {kind!r}", "loss, score or element")
+    if kind == "none":
+        return {"kind": kind}
+    raise _wrong("seed", f"kind {kind!r}", "loss, score, element or none")
 
 
 def _place(index: Any, node: Node) -> list[int]:
@@ -280,6 +283,8 @@ def _begun(opened: Opened, edit: Edit) -> tuple[Seed | None, Json, list[Write]]:
     seed, sample = edit.seed, edit.sample
     if seed is None:
         return None, recorded_seed(opened), []
+    if seed["kind"] == "none":
+        return NOTHING, seed | {"text": "no backward was run", "index": None}, []
     if seed["kind"] == "loss":
         known, target = targets(opened.held, opened.layers), seed["target"]
         if target is None:

@@ -12,7 +12,8 @@
     GET /api/runs/NAME/steps/KIND/STEP/element?node=&what=&index=    how one of them was computed
     GET /api/runs/NAME/steps/KIND/STEP/update?node=&index=           the optimizer's: update.py
 
-    POST /api/runs/NAME/steps/KIND/STEP/edits                        run it again, changed: edits.py
+    POST /api/runs/NAME/steps/KIND/STEP/edits                       run it again, changed: edits.py
+    POST /api/runs/NAME/steps/KIND/STEP/see?node=                   a drawing as an input: seeing.py
 
 KIND is "batch" or "probe", ``order`` one of ``layers.ORDERS``, ``what`` is "value" or "bar"; of
 parameters' pictures in a batch also "update", their change, and of an array "after", what they
@@ -26,6 +27,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +37,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from chainrule.errors import NameNotFoundError, UsageError, message
-from chainrule.studio.bodies import sent_json
+from chainrule.studio.bodies import content_type, sent_bytes, sent_json
 from chainrule.studio.edits import Edit, Edits, asked_edit, edited, recorded_seed
 from chainrule.studio.layers import (
     ORDERS,
@@ -53,6 +55,7 @@ from chainrule.studio.layers import (
 from chainrule.studio.opened import Opened
 from chainrule.studio.runs import Runs, plain_json
 from chainrule.studio.scales import Scales
+from chainrule.studio.seeing import MOST_BYTES, made_as, seen_page
 from chainrule.studio.tiles import Tile, one_map, packed
 from chainrule.studio.update import update_array, update_of, update_page
 from chainrule.tape import tape_of
@@ -91,7 +94,8 @@ class Steps:
             f"{step}/update": self.update,
         }
         routes = [Route(path, answer) for path, answer in asked.items()]
-        return [*routes, Route(f"{step}/edits", self.edit, methods=["POST"])]
+        posted = {f"{step}/edits": self.edit, f"{step}/see": self.see}
+        return routes + [Route(path, answer, methods=["POST"]) for path, answer in posted.items()]
 
     # ------------------------------------------------------------ answers
 
@@ -288,14 +292,31 @@ class Steps:
         self._edits.add(edit)
         return _json(found.edit)
 
+    async def see(self, request: Request) -> Response:
+        """A picture as the network sees it: see ``seeing.py``."""
+        sent = await sent_bytes(request, MOST_BYTES)
+        return await run_in_threadpool(self._see, request, content_type(request), sent)
+
+    def _see(self, request: Request, kind: str, sent: bytes) -> Response:
+        number = _number(request, "node") if "node" in request.query_params else None
+        sizes = None
+        if {"rows", "columns"} <= request.query_params.keys():
+            sizes = _number(request, "rows"), _number(request, "columns")
+        folder = self._folder(request)
+        found = seen_page(self._recorded(request), made_as(folder), number, kind, sent, sizes)
+        return _json(found)
+
     # ------------------------------------------------------------ reading
 
     def _records(self, request: Request) -> Records:
+        return Records(self._folder(request) / "record")
+
+    def _folder(self, request: Request) -> Path:
         name = request.path_params["name"]
         folder = self._runs.folder_of(name)
         if folder is None:
             raise NameNotFoundError(message("studio", f"the run {name}", "one that is there"))
-        return Records(folder / "record")
+        return folder
 
     def _step(self, request: Request) -> Opened:
         """The step that is asked for, with the edit that is."""

@@ -40,7 +40,7 @@ export interface Layer {
   readonly update?: Sizes | null;
 }
 
-export const isParameter = (layer: Layer) => layer.key === undefined;
+export const isParameter = (layer: Layer) => layer.op === "parameter";
 
 /** Where the error signals come from. */
 export interface Seed {

@@ -17,7 +17,7 @@ const layer = (key: string | undefined, scale: number, scales: number[]): Layer 
   node: 1,
   name: "a",
   ...(key === undefined ? {} : { key }),
-  op: "conv",
+  op: key === undefined ? "parameter" : "conv",
   where: "",
   shape: [40, 2, 2],
   maps: 40,

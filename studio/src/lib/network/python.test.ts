@@ -25,7 +25,7 @@ test("the second call of a name, one sample, the ends of the colours", () => {
 
 test("one map; a parameter has no samples", () => {
   expect(pythonOf(at, layer, 0, "value", 2, 4)).toContain("reshape(6, 4, 5)[4:5]\n");
-  const { key: _, ...parameter } = { ...layer, name: "conv1.weight" };
+  const parameter = { ...layer, key: "conv1.weight", op: "parameter" };
   expect(pythonOf(at, parameter, 3, "value", 2)).toContain('tape["conv1.weight"].value.numpy()\n');
 });
 

@@ -38,6 +38,8 @@ const told = (error: unknown) =>
     ? error
     : new ApiError(0, "This step could not be read.", "Load the page again.");
 
+const together = (...all: readonly Tiles[]): Tiles => new Map(all.flatMap((each) => [...each]));
+
 const REMEMBERED = 24; // views that were read, so that going back in time is immediate
 
 export class Reading {
@@ -47,6 +49,7 @@ export class Reading {
   scales = $state.raw<(Scales & { key: string }) | null>(null);
 
   #turn = 0;
+  // eslint-disable-next-line svelte/prefer-svelte-reactivity -- nothing is drawn from it
   #known = new Map<string, Shown>();
   #latest: Promise<void> = Promise.resolve();
 
@@ -95,7 +98,7 @@ export class Reading {
       getTiles(at, direction === "bar" ? "bar" : "value", sample, order),
       direction === "update" ? getTiles(at, "update", sample, order) : null,
     ]);
-    return { at, view, sample, direction, tiles: moved ? new Map([...tiles, ...moved]) : tiles };
+    return { at, view, sample, direction, tiles: moved ? together(tiles, moved) : tiles };
   }
 
   #remember(key: string, found: Shown): void {
