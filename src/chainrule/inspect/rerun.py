@@ -132,7 +132,8 @@ def may_rerun(tape: Tape) -> str:
                 return f"{name} was not kept: it is too large, or not among the nodes= asked for"
             if hold.node.result().shape != node.shape:
                 kept, all_ = hold.node.result().shape[0], node.shape[0]
-                return f"{kept} of its {all_} samples were kept, and the program needs all"
+                why = f"{kept} of its {all_} samples were kept, and the program needs all"
+                return f"{why}. A probe is kept whole"
     if len(step.losses) > 1:
         return f"{len(step.losses)} backward passes have met in it, one after the other"
     return ""
@@ -219,7 +220,7 @@ class _Program:
         written: set[Node] = set()
         for number, place, numbers in self.writes:
             node = self.numbered[number]
-            if node.op not in (leaf.data, leaf.parameter):
+            if node.inputs or node.op is leaf.number:
                 got = f"a write to node {number}, {node.op.name} {node.type}"
                 needs = "data or a parameter: what the program reads from outside"
                 raise UsageError(message("rerun", got, needs))

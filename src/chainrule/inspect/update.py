@@ -164,12 +164,17 @@ class Update:
                 found = self._trace.values[node]
                 number = found[index] if found.shape else found[()]
                 return Written(number_text(number.item(), digits), NEGATIVE if number < 0 else ATOM)
-            return None
+            return self._nothing(node)
 
-        node = next(node for node, name in self._names.items() if name == row.name)
+        node = {name: node for node, name in self._names.items()}.get(row.name)
         if not row.formula or self._summed(node):
             return number_text(row.at(index).item(), digits)
         return Writer(self._trace.inputs, atom, numbers=True).formula(node).text
+
+    def _nothing(self, node: Any) -> Written | None:
+        """0, where an optimizer begins with an array of zeros."""
+        zeros = node.op is leaf.data and not self._trace.values[node].any()
+        return Written("0") if zeros else None
 
     # ------------------------------------------------------------ what is called how
 
@@ -179,9 +184,10 @@ class Update:
         plain = dict(self._plain)
         touched: dict[Any, set[str]] = {node: set() for node in self._trace.numbers}
         for name, number in plain.items():
-            if not number:
+            if not number and name != "step":
                 continue
-            other = _Trace(made, value, gradient, *_with(options, state, name, number * HALF))
+            changed = number + 1 if name == "step" else number * HALF
+            other = _Trace(made, value, gradient, *_with(options, state, name, changed))
             for node, there in zip(self._trace.numbers, other.numbers, strict=True):
                 if node.value != there.value:
                     touched[node].add(name)
@@ -249,7 +255,7 @@ class Update:
     def _write(self) -> None:
         def atom(node: Any) -> Written | None:
             name = self._names.get(node) or self._constants.get(node)
-            return None if name is None else Written(name, ATOM, bar=name == "w̄")
+            return self._nothing(node) if name is None else Written(name, ATOM, bar=name == "w̄")
 
         writer = Writer(self._trace.inputs, atom)
         nodes = {name: node for node, name in self._names.items()}

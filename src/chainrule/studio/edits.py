@@ -61,6 +61,7 @@ __all__ = ["Edit", "Edits", "ForgottenError", "asked_edit", "edited", "recorded_
 KEPT, BYTES = 64, 64 << 20  # edits that are remembered: more, as long as they are small
 MOST_KEPT = 4096
 MOST_CHANGES = 256
+HIDDEN = "pixels", "on"  # of what is told of a change
 Json = dict[str, Any]
 
 
@@ -151,7 +152,13 @@ def _change(one: Any, opened: Opened, sample: int) -> Json:
     if read is None:
         raise _wrong("edit", f"kind {kind!r}", "input, nudge or off")
     number = _whole(one.get("node"), "node", len(opened.nodes))
-    return {"kind": kind, "node": number} | read(one, opened.nodes[number], sample)
+    node = opened.nodes[number]
+    return {"kind": kind, "node": number, "on": _on(node)} | read(one, node, sample)
+
+
+def _on(node: Node) -> str:
+    """What a node is in all steps of a run: another graph has another one at its number."""
+    return f"{node.op.name} {node.name or node.scope}"
 
 
 def _input(one: Json, node: Node, sample: int) -> Json:
@@ -176,7 +183,7 @@ def _input(one: Json, node: Node, sample: int) -> Json:
 
 
 def _nudge(one: Json, node: Node, sample: int) -> Json:
-    if node.op not in (leaf.data, leaf.parameter):
+    if node.inputs or node.op is leaf.number:
         needs = "data or a parameter: what the program reads from outside"
         raise _wrong("nudge", f"{node.op.name} {node.type}", needs)
     how = [name for name in ("to", "by") if name in one]
@@ -214,7 +221,8 @@ def _seed(seed: Any, opened: Opened) -> Json:
     if kind == "element":
         number = _whole(seed.get("node"), "node", len(opened.nodes))
         node = opened.nodes[number]
-        return {"kind": kind, "node": number, "index": _place(seed.get("index"), node)}
+        index = _place(seed.get("index"), node)
+        return {"kind": kind, "node": number, "on": _on(node), "index": index}
     if kind == "none":
         return {"kind": kind}
     raise _wrong("seed", f"kind {kind!r}", "loss, score, element or none")
@@ -254,6 +262,9 @@ def _replaces(new: Json, old: Json) -> bool:
 
 def edited(opened: Opened, edit: Edit) -> Opened:
     """The step with an edit, run again.  Raises UsageError where it can't be run."""
+    for one in (*edit.changes, edit.seed or {}):
+        if "on" in one:
+            _check_place(opened, one)
     seed, told, writes = _begun(opened, edit)
     tape = rerun(
         opened.tape,
@@ -272,7 +283,7 @@ def edited(opened: Opened, edit: Edit) -> Opened:
         "edit": edit.id,
         "sample": edit.sample,
         "words": _words(opened, edit.changes),
-        "edits": [{k: v for k, v in c.items() if k != "pixels"} for c in edit.changes],
+        "edits": [{k: v for k, v in c.items() if k not in HIDDEN} for c in edit.changes],
         "seed": told | {"node": begun[0] if len(begun) == 1 else None},
     }
     return Opened(kept, tape, about, opened)
@@ -309,6 +320,7 @@ def _begun(opened: Opened, edit: Edit) -> tuple[Seed | None, Json, list[Write]]:
         node, index = seed["node"], tuple(seed["index"])
         text = f"{opened.called(node)} at {', '.join(map(str, index))}"
     told = {"text": text, "node": node, "index": list(index), "sample": sample}
+    seed = {k: v for k, v in seed.items() if k not in HIDDEN}
     return Seed(node, index), seed | told, []
 
 
@@ -324,14 +336,10 @@ def _writes(opened: Opened, changes: Sequence[Json]) -> list[Write]:
     """The changes of leaves, in their order; ``by`` counts from what is there by then."""
     found: list[Write] = []
     for change in changes:
-        node = opened.nodes[change["node"]] if change["node"] < len(opened.nodes) else None
-        if node is None:
-            raise _elsewhere(change)
+        node = opened.nodes[change["node"]]
         kind = node.dtype.numpy
         if change["kind"] == "input":
             row = np.frombuffer(base64.b64decode(change["pixels"]), kind)
-            if row.size != math.prod(node.shape[1:]):
-                raise _elsewhere(change)
             found.append(Write(change["node"], (change["sample"],), row.reshape(node.shape[1:])))
         elif change["kind"] == "nudge":
             index = tuple(change["index"])
@@ -347,9 +355,7 @@ def _writes(opened: Opened, changes: Sequence[Json]) -> list[Write]:
 def _number(opened: Opened, writes: Sequence[Write], node: int, index: tuple[int, ...]) -> Any:
     """What is at a place after these writes."""
     array = opened.held.array(node, "value")
-    if array is None or len(index) != array.ndim:
-        raise _elsewhere({"node": node})
-    found = array[index]
+    found = 0 if array is None else array[index]  # of what was not kept, rerun says so
     for write in writes:
         if write.node == node and write.place == index[: len(write.place)]:
             found = write.numbers[index[len(write.place) :]]
@@ -357,19 +363,29 @@ def _number(opened: Opened, writes: Sequence[Write], node: int, index: tuple[int
 
 
 def _as_off(opened: Opened, change: Json) -> Off:
-    if change["node"] >= len(opened.nodes):
-        raise _elsewhere(change)
     lead = _lead(opened.nodes[change["node"]])
-    if change["map"] >= math.prod(lead):
-        raise _elsewhere(change)
     return Off(change["node"], tuple(int(i) for i in np.unravel_index(change["map"], lead)))
 
 
-def _elsewhere(change: Json) -> UsageError:
-    """An edit of another graph, whose nodes have other numbers."""
-    got = f"an edit of node {change['node']}, which is another one here"
-    return UsageError(
-        message("studio/edit", got, "one that was made at this run", remedy="Undo all")
+def _check_place(opened: Opened, change: Json) -> None:
+    """Raise for an edit that was made at another graph, where its node is another one."""
+    node = opened.nodes[change["node"]] if change["node"] < len(opened.nodes) else None
+    if node is None or _on(node) != change["on"] or not _fits(node, change):
+        got = f"an edit of {change['on']}, which node {change['node']} is not here"
+        needs = "a step with the graph that it was made at"
+        raise UsageError(message("studio/edit", got, needs, remedy="Undo all"))
+
+
+def _fits(node: Node, change: Json) -> bool:
+    """Whether a change lies within a node of its name."""
+    if change["kind"] == "off":
+        return change["map"] < math.prod(_lead(node))
+    if change["kind"] == "input":
+        row = math.prod(node.shape[1:]) * node.dtype.numpy.itemsize
+        return len(base64.b64decode(change["pixels"])) == row
+    index = change["index"]
+    return len(index) == len(node.shape) and all(
+        i < size for i, size in zip(index, node.shape, strict=True)
     )
 
 

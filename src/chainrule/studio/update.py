@@ -46,7 +46,7 @@ Json = dict[str, Any]
 NONE = (
     "The optimizer's step was not recorded here: this is {what}. Look at a batch of the training."
 )
-FROZEN = "{name} is frozen: the optimizer does not have it, so it stays as it is."
+FROZEN = "{name} is frozen: no gradient is computed for it, so it stays as it is."
 STILL = "No gradient has come to {name} in this step, so the optimizer has left it as it was."
 EXACT = "Computed again by {optimizer}'s own code, with the bits of the recorded training step."
 OTHER = "What {optimizer}'s code gives is not what was recorded: the gradient was changed between."
@@ -79,18 +79,36 @@ def _computed(opened: Opened, number: int) -> Update:
 def _state(opened: Opened, number: int) -> tuple[str, str]:
     """ "updated", "frozen", "still" or "unknown", and a sentence."""
     node, optimizer = opened.nodes[number], opened.kept.get("optimizer")
-    name = node.name or f"node {number}"
-    if node.inputs or not node.name or node.op not in (leaf.parameter, leaf.data):
-        got = f"{name}, {node.op.name} {node.type}"
+    name = _name(opened, number)
+    if not name:
+        got = f"{node.name or f'node {number}'}, {node.op.name} {node.type}"
         raise UsageError(message("update", got, "a parameter of the model"))
     if not optimizer or opened.edit is not None:
         what = "an edited step" if opened.edit is not None else "a probe, or the step of a script"
         return "unknown", NONE.format(what=what)
-    if node.name not in optimizer["parameters"]:
+    if node.op is not leaf.parameter or name not in optimizer["parameters"]:
         return "frozen", FROZEN.format(name=name)
     if opened.array(number, "bar") is None:
         return "still", STILL.format(name=name)
     return "updated", ""
+
+
+def _name(opened: Opened, number: int) -> str:
+    """The name of a parameter, "" for what is none.
+
+    One that is frozen is read as data, without a name: it is known by its numbers.
+    """
+    node, value = opened.nodes[number], opened.array(number, "value")
+    if node.op is leaf.parameter:
+        return node.name or node.scope
+    if node.inputs or number in opened.held.samples or value is None:
+        return ""
+    bits = value.shape, value.dtype, value.tobytes()
+    for name, kept in opened.kept.get("after", {}).items():
+        after = _array(kept)
+        if after is not None and (after.shape, after.dtype, after.tobytes()) == bits:
+            return name
+    return ""
 
 
 def update_array(opened: Opened, number: int, what: str) -> np.ndarray:
@@ -107,7 +125,7 @@ def update_page(
     state, sentence = _state(opened, number)
     about: Json = {
         "node": number,
-        "name": node.name or node.scope,
+        "name": _name(opened, number),
         "shape": list(node.shape),
         "dtype": node.dtype.name,
         "state": state,
