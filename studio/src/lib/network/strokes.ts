@@ -3,7 +3,7 @@
 export type Point = readonly [number, number];
 export type Stroke = readonly Point[];
 
-export const SIDE = 140; // pixels of the picture that is sent: five times a digit's
+export const SIDE = 96; // pixels of the picture that is sent: three times a digit's
 const PEN = 0.075; // of the side: as thick as a written digit's line
 
 /** Put strokes as ink on paper; returns whether there is any. */
