@@ -85,7 +85,7 @@ def test_forward_and_backward_change_every_picture_in_place(page, show, check):
     page.keyboard.press("b")
     page.get_by_text("blue: raising this value lowers the loss").wait_for()
     check(page, "network-backward")
-    assert page.get_by_text("no error signal").count() == 1  # of what entered from outside
+    assert page.get_by_text("no signal").count() == 1  # of what entered from outside
     signals = boxes(page)
     assert signals == values[X.shape[1] :]  # the data have no error signal
     assert len(before) == page.locator("[data-map]").count()

@@ -19,7 +19,7 @@ KIND is "batch" or "probe", ``order`` one of ``layers.ORDERS``, ``what`` is "val
 parameters' pictures in a batch also "update", their change, and of an array "after", what they
 then are.  Arrays are little-endian in C order; the headers X-Shape and X-Dtype say what they are,
 X-Parts where several are in one answer (``tiles.py``).  What is asked for of a step is answered of
-an edited one with ``?edit=ID``.
+an edited one with ``?edit=ID``.  With ``parameters=0`` layers and numbers come without parameters.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class Steps:
             | {"key": key, "parameters": step.parameters[layer.node]}
             for layer, key in zip(step.layers, keys_of(step.layers), strict=True)
         ]
-        parameters = sorted({k for numbers in step.parameters.values() for k in numbers})
+        parameters = _parameters(request, step)
         return _json(
             {name: step.kept.get(name) for name in known}
             | {
@@ -202,7 +202,7 @@ class Steps:
             array = of_sample(held, layer.node, what, sample)
             if array is not None:
                 tiles.append(_tile(layer.node, array, value, order))
-        for number in sorted({k for found in step.parameters.values() for k in found}):
+        for number in _parameters(request, step):
             found = held.array(number, what) if what in WHATS else _change(step, number, what)
             if found is not None:
                 tiles.append(_tile(number, found, held.array(number, "value"), order))
@@ -423,6 +423,13 @@ def _change(step: Opened, number: int, what: str) -> np.ndarray | None:
         return update_of(step, number).change
     except UsageError:
         return None
+
+
+def _parameters(request: Request, step: Opened) -> list[int]:
+    """The parameters that are shown: none with ``parameters=0``, of who has them and draws."""
+    if request.query_params.get("parameters") == "0":
+        return []
+    return sorted({k for numbers in step.parameters.values() for k in numbers})
 
 
 def _tile(node: int, array: np.ndarray, value: np.ndarray | None, order: str) -> Tile:

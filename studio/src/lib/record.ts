@@ -187,12 +187,22 @@ function ofStep(at: At, answer: string, asked: Readonly<Record<string, unknown>>
 
 export const getKept = (run: string) => ask<Kept>(ofRun(run));
 
+/** parameters: false leaves them out, for who has them. */
 export const getView = (
   at: At,
   sample: number,
   order: string | null = null,
   what: Direction = "value",
-) => ask<View>(ofStep(at, "layers", { sample, order, what: what === "value" ? null : what }));
+  parameters = true,
+) =>
+  ask<View>(
+    ofStep(at, "layers", {
+      sample,
+      order,
+      what: what === "value" ? null : what,
+      parameters: parameters ? null : 0,
+    }),
+  );
 
 export const getBoxes = (at: At, node: number, mode: Mode, index: readonly number[]) =>
   ask<{ boxes: Box[] }>(ofStep(at, "patch", { node, what: mode, index })).then(
@@ -341,8 +351,10 @@ export async function getTiles(
   what: Direction,
   sample: number,
   order: string | null,
+  parameters = true,
 ): Promise<Tiles> {
-  const found = await answer(ofStep(at, "numbers", { what, sample, order }));
+  const asked = { what, sample, order, parameters: parameters ? null : 0 };
+  const found = await answer(ofStep(at, "numbers", asked));
   const parts = JSON.parse(found.headers.get("X-Parts") ?? "[]") as {
     node: number;
     dtype: string;

@@ -47,6 +47,16 @@ class Changes {
     place.go(to({ edit: null }));
   }
 
+  /** Whether the parameters are surely those that were recorded. */
+  keepsParameters(edit: string | null): boolean {
+    for (let id = edit; id !== null;) {
+      const made = this.#made.get(id);
+      if (!made || made.change.kind === "nudge") return false;
+      id = made.base;
+    }
+    return true;
+  }
+
   /** Whether more than one change can be undone one by one. */
   canUndo(edit: string | null): boolean {
     return edit !== null && this.#made.get(edit)?.base != null;

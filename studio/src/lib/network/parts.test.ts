@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Edit, Layer } from "../record";
-import { changedNodes, offOf, partOf } from "./parts";
+import { changedNodes, offOf, partName, partOf } from "./parts";
 
 const layer = (...shape: number[]) =>
   ({ node: 4, shape, columns: shape.at(-1) }) as unknown as Layer;
@@ -9,6 +9,10 @@ test("a map, a row of tokens, a unit of a vector", () => {
   expect(partOf(layer(6, 8, 8), 3, 17)).toBe(3);
   expect(partOf(layer(7, 16), 0, 33)).toBe(2);
   expect(partOf(layer(120), 0, 17)).toBe(17);
+});
+
+test("its name", () => {
+  expect([layer(120), layer(7, 16), layer(6, 8, 8)].map(partName)).toEqual(["Unit", "Row", "Map"]);
 });
 
 test("what is off in a layer, and which nodes were changed", () => {

@@ -8,6 +8,9 @@ export function partOf(layer: Layer, map: number, cell: number): number {
   return layer.shape.length === 2 ? Math.floor(cell / layer.columns) : map;
 }
 
+/** What such a part is called. */
+export const partName = (layer: Layer) => ["Unit", "Unit", "Row"][layer.shape.length] ?? "Map";
+
 /** The parts of a layer that are off. */
 export const offOf = (edit: Edit | null, layer: Layer): ReadonlySet<number> =>
   new Set(

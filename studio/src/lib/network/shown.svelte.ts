@@ -10,6 +10,7 @@ import {
   type Direction,
   type Kept,
   type Kind,
+  type Layer,
   type Scales,
   type Tiles,
   type View,
@@ -51,6 +52,7 @@ export class Reading {
   #turn = 0;
   // eslint-disable-next-line svelte/prefer-svelte-reactivity -- nothing is drawn from it
   #known = new Map<string, Shown>();
+  #parameters: { same: string; described: readonly Layer[]; tiles: Tiles } | null = null;
   #latest: Promise<void> = Promise.resolve();
 
   /** When what was asked for last is shown, or could not be. */
@@ -93,11 +95,23 @@ export class Reading {
     const { sample, direction, order } = asked;
     const seed = direction === "bar" ? asked.seed : null;
     const at = { ...asked.at, edit: await changes.seeded(asked.at, sample, seed) };
-    const [view, tiles, moved] = await Promise.all([
-      getView(at, sample, order, direction),
-      getTiles(at, direction === "bar" ? "bar" : "value", sample, order),
+    // While somebody draws the parameters stay: of a large model they are most of the numbers.
+    const same = [at.run, at.kind, at.step, order].join();
+    const known =
+      direction === "value" && this.#parameters?.same === same && changes.keepsParameters(at.edit)
+        ? this.#parameters
+        : null;
+    const what = direction === "bar" ? "bar" : "value";
+    const [found, layers, moved] = await Promise.all([
+      getView(at, sample, order, direction, known === null),
+      getTiles(at, what, sample, order, known === null),
       direction === "update" ? getTiles(at, "update", sample, order) : null,
     ]);
+    const view = known ? { ...found, parameters: known.described } : found;
+    const tiles = known ? together(known.tiles, layers) : layers;
+    if (direction === "value" && !known && changes.keepsParameters(at.edit)) {
+      this.#parameters = { same, described: view.parameters, tiles };
+    }
     return { at, view, sample, direction, tiles: moved ? together(tiles, moved) : tiles };
   }
 
