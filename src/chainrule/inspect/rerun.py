@@ -303,9 +303,10 @@ class _Program:
         )
         found = {}
         for node in ends:
-            whole = signals.total[self.made[node]].numpy()
-            found[node] = np.zeros(node.shape, node.dtype.numpy)
-            found[node][sample] = whole[sample]
+            whole = signals.total.get(self.made[node])
+            if whole is not None:  # an op such as a comparison passes nothing back
+                found[node] = np.zeros(node.shape, node.dtype.numpy)
+                found[node][sample] = whole.numpy()[sample]
         return found
 
     def backward(self, seeds: Mapping[Node, np.ndarray]) -> None:

@@ -82,8 +82,8 @@ class Row:
     array: np.ndarray
     formula: str = ""
 
-    def at(self, index: tuple[int, ...]) -> np.generic:
-        """Its number at an index of the parameter."""
+    def at(self, index: tuple[int, ...]) -> Any:
+        """Its number at an index of the parameter, as a NumPy scalar."""
         return self.array[index] if self.array.shape else self.array[()]
 
 
@@ -328,14 +328,15 @@ def _nodes(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(options: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, float]:
     """The numbers among the options, by name, and the count of steps before this one."""
-    found = {
+    found: dict[str, Any] = {
         name: value
         for name, value in options.items()
         if name in LETTERS and isinstance(value, int | float) and not isinstance(value, bool)
     }
     if "betas" in options:
         found |= dict(zip(("beta1", "beta2"), options["betas"], strict=True))
-    return found | {"step": state.get("step", 0)}
+    found["step"] = state.get("step", 0)
+    return found
 
 
 def _with(

@@ -31,6 +31,7 @@ import numpy as np
 from chainrule.data import PreparedPicture, from_spec, picture_like, prepare_picture
 from chainrule.data.picture import find_ink, read_grey, resized
 from chainrule.errors import ChainruleError, DataError, UsageError, message
+from chainrule.run.blas import one_thread
 from chainrule.studio.opened import Opened
 from chainrule.train.reader import READ
 from chainrule.train.runs import Run
@@ -83,10 +84,11 @@ def seen_page(
         "dtype": node.dtype.name,
     }
     try:
-        if made is not None:
-            seen = prepare_picture(source, made[1], made[0])
-        else:
-            seen = picture_like(source, inputs)
+        with one_thread():  # small products: a second thread makes them wait
+            if made is not None:
+                seen = prepare_picture(source, made[1], made[0])
+            else:
+                seen = picture_like(source, inputs)
     except DataError:
         if not _is_empty(source):
             raise

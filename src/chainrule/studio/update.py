@@ -137,15 +137,13 @@ def update_page(
         "rows": [],
         "pictures": {what: figures_of(opened.array(number, what)) for what in ("value", "bar")},
     }
-    if state == "updated":
-        update = update_of(opened, number)
-        if index is None:
-            index = _most(update.change)
-        about |= _told(opened, update, node)
-    index = index if index is not None else (0,) * len(node.shape)
+    update = update_of(opened, number) if state == "updated" else None
+    if index is None:
+        index = (0,) * len(node.shape) if update is None else _most(update.change)
     opened.held.flat(number, index)  # an IndexRangeError for one outside
-    if state == "updated":
-        about["rows"] = [_row(update, row, index) for row in update.rows]
+    if update is not None:
+        rows = [_row(update, row, index) for row in update.rows]
+        about |= _told(opened, update, node) | {"rows": rows}
     return about | {"index": list(index)} | _history(earlier, step, node, index)
 
 
