@@ -81,7 +81,7 @@ def test_forward_and_backward_change_every_picture_in_place(page, show, check):
     show(f"run=odd-001&step={STEP}")
     check(page, "network")
     values, before = boxes(page), page.locator("[data-map]").evaluate_all("a => a.map(e => e.href)")
-    assert page.get_by_text("+ 24 more, these are the largest").count() == 2
+    assert page.get_by_text("+ 24 more", exact=True).count() == 2
     page.keyboard.press("b")
     page.get_by_text("blue: raising this value lowers the loss").wait_for()
     check(page, "network-backward")
