@@ -230,7 +230,8 @@ def test_from_a_layer_to_a_leaf_by_keyboard(page, show, recorded, check):
         page.keyboard.press("Enter")
         page.wait_for_function("t => document.querySelector('aside h2').innerText != t", arg=before)
     assert "data, as it entered from outside" in page.locator("aside .leaf").inner_text()
-    assert page.locator(".layers .frame").count() == 1  # the pixel is marked
+    # The pixel is marked, and on each channel what the open unit sees.
+    assert page.locator(".layers .frame").count() == 1 + X.shape[1]
     check(page, "network-leaf")
     page.keyboard.press("Escape")
     page.locator("aside").wait_for(state="detached")
