@@ -46,8 +46,11 @@ def test_a_result_is_the_end(runs, make_run, change_config):
 
 
 def test_a_record_is_told(runs, make_run):
-    (make_run("xor-001").folder / "record").mkdir()
-    assert only(runs)["recorded"]
+    record = make_run("xor-001").folder / "record"
+    record.mkdir()
+    assert only(runs)["recorded"] and only(runs)["kept"] == 0
+    (record / "probe-000004.safetensors").touch()
+    assert only(runs)["kept"] == 1  # told to the pages, which then show the step
 
 
 def test_it_runs_while_its_lock_is_held(runs, make_run):

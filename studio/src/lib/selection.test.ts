@@ -3,7 +3,7 @@ import { link, NOTHING, parse, query } from "./selection";
 
 test("a query names all of a selection, and comes back from it", () => {
   const text =
-    "?run=lenet-001&step=40&kind=batch&sample=3&node=7&unit=7%2C4%2C5&mode=bar&number=6.bar.0%2C7%2C4%2C5&seed=loss%3A3&other=xor-001&axis=log";
+    "?run=lenet-001&step=40&kind=batch&sample=3&node=7&unit=7%2C4%2C5&mode=bar&number=6.bar.0%2C7%2C4%2C5&seed=loss%3A3&other=xor-001&axis=log&edit=5f3a&scale=network&hold=steps&maps=rms";
   const selection = parse(text);
   expect(selection).toEqual({
     run: "lenet-001",
@@ -17,6 +17,10 @@ test("a query names all of a selection, and comes back from it", () => {
     seed: "loss:3",
     other: "xor-001",
     axis: "log",
+    edit: "5f3a",
+    scale: "network",
+    hold: "steps",
+    maps: "rms",
   });
   expect(query(selection)).toBe(text);
 });
@@ -32,7 +36,7 @@ test.each(["-1", "1.5", "x", "", "1e3", "9".repeat(400)])("step=%s is none", (wo
 });
 
 test("words that are none of the choices are none", () => {
-  expect(parse("?kind=other&mode=B&axis=linear")).toEqual(NOTHING);
+  expect(parse("?kind=other&mode=B&axis=linear&scale=layer&hold=1&maps=x")).toEqual(NOTHING);
 });
 
 test("odd names survive, and what is unknown is left out", () => {
