@@ -3,6 +3,9 @@
     GET /api/runs/NAME/steps                            which steps are kept
     GET /api/runs/NAME/figures?since=STEP               figures of each step
     GET /api/runs/NAME/steps/KIND/STEP                  graph, calls, sizes of values and signals
+    GET /api/runs/NAME/steps/KIND/STEP/tree                          graph by modules, compact
+    GET /api/runs/NAME/steps/KIND/STEP/sizes?sample=                 rms of each node in it
+    GET /api/runs/NAME/steps/KIND/STEP/thumbnails?nodes=&what=&sample=    small pictures
     GET /api/runs/NAME/steps/KIND/STEP/layers?sample=                the model's calls as pictures
     GET /api/runs/NAME/steps/KIND/STEP/patch?node=&what=&index=      what a unit reads in them
     GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=     numbers, as bytes
@@ -17,7 +20,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -35,16 +38,20 @@ from chainrule.studio.layers import (
     find_layers,
     node_name,
     patches,
+    rms,
     scores,
     targets,
+    thumbnail,
 )
 from chainrule.studio.runs import Runs, plain_json
+from chainrule.studio.tree import ModuleTree, tree
 from chainrule.tape import Tape, sample_nodes, tape_of
 from chainrule.train.records import KINDS, Records
 
 __all__ = ["Steps"]
 
 OPEN = 8  # steps that are held open
+THUMBNAILS = 64  # of one answer
 WHATS = ("value", "bar")
 
 
@@ -62,6 +69,10 @@ class _Open:
     @cached_property
     def layers(self) -> list[Layer]:
         return find_layers(self.elements.step, self.kept["calls"], self.kept["losses"])
+
+    @cached_property
+    def modules(self) -> ModuleTree:
+        return tree(self.nodes, self.kept["calls"], self.kept["losses"])
 
     @property
     def nodes(self) -> list[Node]:
@@ -83,6 +94,9 @@ class Steps:
             "/api/runs/{name}/steps": self.kept,
             "/api/runs/{name}/figures": self.figures,
             step: self.graph,
+            f"{step}/tree": self.tree,
+            f"{step}/sizes": self.sizes,
+            f"{step}/thumbnails": self.thumbnails,
             f"{step}/layers": self.layers,
             f"{step}/patch": self.patch,
             f"{step}/array": self.array,
@@ -148,6 +162,60 @@ class Steps:
             "value": _sizes(_array(step, number, "value"), samples),
             "bar": _sizes(_array(step, number, "bar"), samples),
         }
+
+    def tree(self, request: Request) -> Response:
+        """The step's groups, and its nodes in columns, with the words that repeat in a table."""
+        step = self._step(request)
+        found = step.modules
+        known = ("step", "epoch", "loss", "batch", "samples", "losses")
+        ops = {node.op.name: node.op.formula for node in step.nodes}
+        place = {name: k for k, name in enumerate(ops)}
+        return _json(
+            {name: step.kept.get(name) for name in known}
+            | {
+                "rows": step.elements.step.rows(),
+                "groups": [asdict(group) for group in found.groups],
+                "ops": [{"name": name, "formula": formula} for name, formula in ops.items()],
+                "op": [place[node.op.name] for node in step.nodes],
+                "inputs": [described["inputs"] for described in step.kept["nodes"]],
+                "parent": found.parents,
+                "shape": [list(node.shape) for node in step.nodes],
+                "dtype": [node.dtype.name for node in step.nodes],
+                "name": [
+                    found.names.get(k) or node.name or "" for k, node in enumerate(step.nodes)
+                ],
+                "words": [node_name(node) for node in step.nodes],
+                "where": [node.where for node in step.nodes],
+                "meta": [
+                    {name: repr(value) for name, value in described["meta"].items()}
+                    for described in step.kept["nodes"]
+                ],
+                "samples": sorted(step.elements.step.samples),
+            }
+        )
+
+    def sizes(self, request: Request) -> Response:
+        """Root mean squares of each node's value and error signal for one sample; null for none."""
+        step, sample = self._step(request), self._sample(request)
+        held, count = step.elements.step, len(step.nodes)
+        return _json({what: [rms(held, k, what, sample) for k in range(count)] for what in WHATS})
+
+    def thumbnails(self, request: Request) -> Response:
+        """Small pictures of some nodes for one sample, of those that have what is asked for."""
+        step, sample, what = self._step(request), self._sample(request), _what(request)
+        words = request.query_params.get("nodes", "").split(",")
+        if not all(word.isdecimal() for word in words) or len(words) > THUMBNAILS:
+            needs = f"nodes=NUMBER,NUMBER,... of at most {THUMBNAILS}"
+            raise UsageError(message("studio", "other nodes", needs))
+        held, numbers = step.elements.step, [_checked(step, int(word)) for word in words]
+        found = [thumbnail(held, number, what, sample) for number in numbers]
+        return _json({"thumbnails": [each for each in found if each is not None]})
+
+    def _sample(self, request: Request) -> int:
+        sample, rows = _number(request, "sample", 0), self._step(request).elements.step.rows()
+        if sample >= max(rows, 1):
+            raise UsageError(message("studio", f"sample {sample}", f"0 to {max(rows, 1) - 1}"))
+        return sample
 
     def layers(self, request: Request) -> Response:
         """The model's data and calls with the scales of their pictures, for one sample."""
