@@ -15,25 +15,11 @@ from chainrule.inspect.element.scopes import backward, forward
 from chainrule.inspect.element.step import Step
 from chainrule.inspect.element.trees import Trees
 
-__all__ = [
-    "Layer",
-    "described",
-    "find_layers",
-    "node_name",
-    "patches",
-    "rms",
-    "scores",
-    "targets",
-    "thumbnail",
-]
+__all__ = ["Layer", "described", "find_layers", "node_name", "patches", "scores", "targets"]
 
 PERCENT = 99.5  # of |v| over a layer's channels: what is larger is clipped in its picture
 MOST_MAPS = 16  # shown of a layer that has more than MANY
 MANY = 32
-THUMBNAIL_MAPS = 3
-MOST_CELLS = 28  # of a thumbnail, along either side
-MOST_IN_STRIP = 64
-TINY, HUGE = 1e-30, 1e30  # of a mean of squares in float32
 
 
 class Layer(NamedTuple):
@@ -92,7 +78,7 @@ def described(step: Step, layer: Layer, sample: int) -> dict[str, Any]:
     """A layer as a page shows it, for one sample."""
     node = step.order[layer.node]
     value = _of_sample(step, layer.node, "value", sample)
-    maps = _maps(node.shape[1:])
+    maps = maps_of(node.shape[1:])
     return {
         "node": layer.node,
         "name": layer.name,
@@ -104,8 +90,8 @@ def described(step: Step, layer: Layer, sample: int) -> dict[str, Any]:
         "rows": maps[1],
         "columns": maps[2],
         "shown": _largest(value, maps[0]),
-        "value": _figures(value),
-        "bar": _figures(_of_sample(step, layer.node, "bar", sample)),
+        "value": figures_of(value),
+        "bar": figures_of(_of_sample(step, layer.node, "bar", sample)),
     }
 
 
@@ -114,10 +100,10 @@ def _of_sample(step: Step, node: int, kind: str, sample: int) -> np.ndarray | No
     return None if array is None or sample >= len(array) else array[sample]
 
 
-def _maps(shape: tuple[int, ...]) -> tuple[int, int, int]:
+def maps_of(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """How many pictures of how many rows and columns a sample's value is; 0 rows: a strip.
 
-    >>> _maps((6, 28, 28)), _maps((120,)), _maps((17, 64))
+    >>> maps_of((6, 28, 28)), maps_of((120,)), maps_of((17, 64))
     ((6, 28, 28), (1, 0, 120), (1, 17, 64))
     """
     if len(shape) < 2:
@@ -131,16 +117,17 @@ def _largest(value: np.ndarray | None, maps: int) -> list[int]:
         return list(range(maps))
     if value is None:
         return list(range(MOST_MAPS))
-    return sorted(_largest_first(value, maps)[:MOST_MAPS])
+    return sorted(largest_first(value, maps)[:MOST_MAPS])
 
 
-def _largest_first(value: np.ndarray, maps: int) -> list[int]:
+def largest_first(value: np.ndarray, maps: int) -> list[int]:
+    """The maps by root mean square, the largest first; one that is not a number is the largest."""
     with np.errstate(all="ignore"):
         sizes = np.mean(value.reshape(maps, -1).astype(np.float64) ** 2, axis=1)
     return np.argsort(-np.nan_to_num(sizes, nan=np.inf), kind="stable").tolist()
 
 
-def _figures(array: np.ndarray | None) -> dict[str, Any] | None:
+def figures_of(array: np.ndarray | None) -> dict[str, Any] | None:
     """Scale, range and root mean square; None for what was not kept."""
     if array is None:
         return None
@@ -162,58 +149,6 @@ def _figures(array: np.ndarray | None) -> dict[str, Any] | None:
         "nan": int(np.count_nonzero(np.isnan(numbers))),
         "clipped": int(np.count_nonzero(sizes > scale)) + numbers.size - sound.size,
     }
-
-
-def thumbnail(step: Step, node: int, kind: str, sample: int) -> dict[str, Any] | None:
-    """A small picture of any node's value or error signal, of one sample if it has samples.
-
-    Its cells are numbers that were recorded, each n-th of a long axis, never means of several.
-    numbers: the maps' cells, row by row.  largest: the element of greatest size, with its index in
-    the whole node.  None if nothing was kept.
-    """
-    array = step.array(node, kind)
-    samples = node in step.samples
-    if array is None or (samples and sample >= len(array)):
-        return None
-    of = array[sample] if samples else array
-    maps, rows, columns = _maps(of.shape)
-    if not of.size:
-        return None
-    many = MOST_CELLS if rows else MOST_IN_STRIP
-    down, along = max(1, -(-rows // many)), max(1, -(-columns // many))
-    shown = sorted(_largest_first(of, maps)[:THUMBNAIL_MAPS])
-    picked = of.reshape(maps, max(rows, 1), columns)[shown, ::down, ::along]
-    with np.errstate(invalid="ignore"):
-        sizes = np.nan_to_num(np.abs(of.astype(np.float64)).reshape(-1), nan=np.inf)
-    index = np.unravel_index(int(np.argmax(sizes)), of.shape)
-    return {
-        "node": node,
-        "maps": maps,
-        "shown": shown,
-        "rows": picked.shape[1] if rows else 0,
-        "columns": picked.shape[2],
-        "every": [down, along],
-        "numbers": picked.astype(np.float64).reshape(-1).tolist(),
-        "largest": {
-            "index": [*([sample] if samples else []), *map(int, index)],
-            "value": of[index].item(),
-        },
-    } | {"figures": _figures(of)}
-
-
-def rms(step: Step, node: int, kind: str, sample: int) -> float | None:
-    """The root mean square of a value or error signal, of one sample if it has samples."""
-    array = step.array(node, kind)
-    if array is None or (node in step.samples and sample >= len(array)):
-        return None
-    of = (array[sample] if node in step.samples else array).reshape(-1)
-    if of.dtype == np.float32:  # without a copy in float64, unless its squares leave the range
-        with np.errstate(all="ignore"):
-            mean = float(np.dot(of, of)) / max(of.size, 1)
-        if TINY < mean < HUGE:
-            return mean**0.5
-    with np.errstate(all="ignore"):
-        return float(np.sqrt(np.mean(of.astype(np.float64) ** 2))) if of.size else 0.0
 
 
 # ---------------------------------------------------------------- classes
@@ -309,7 +244,7 @@ def _box(step: Step, number: int, flats: np.ndarray) -> dict[str, Any]:
     """The smallest box around places, without the axis of the samples; last axes are a picture."""
     shape = step.order[number].shape
     places = np.stack(np.unravel_index(flats, shape))[1:]
-    rows = _maps(shape[1:])[1]
+    rows = maps_of(shape[1:])[1]
     if not len(places):
         places = np.zeros((1, len(flats)), np.int64)
     if rows == 0:

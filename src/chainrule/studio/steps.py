@@ -3,9 +3,9 @@
     GET /api/runs/NAME/steps                            which steps are kept
     GET /api/runs/NAME/figures?since=STEP               figures of each step
     GET /api/runs/NAME/steps/KIND/STEP                  graph, calls, sizes of values and signals
-    GET /api/runs/NAME/steps/KIND/STEP/tree                          graph by modules, compact
-    GET /api/runs/NAME/steps/KIND/STEP/sizes?sample=                 rms of each node in it
-    GET /api/runs/NAME/steps/KIND/STEP/thumbnails?nodes=&what=&sample=    small pictures
+    GET /api/runs/NAME/steps/KIND/STEP/tree                          the graph by modules
+    GET /api/runs/NAME/steps/KIND/STEP/sizes?sample=                 root mean squares of its nodes
+    GET /api/runs/NAME/steps/KIND/STEP/thumbnails?nodes=&what=&sample=   small pictures of some
     GET /api/runs/NAME/steps/KIND/STEP/layers?sample=                the model's calls as pictures
     GET /api/runs/NAME/steps/KIND/STEP/patch?node=&what=&index=      what a unit reads in them
     GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=     numbers, as bytes
@@ -20,7 +20,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -32,16 +32,15 @@ from starlette.routing import Route
 from chainrule.errors import NameNotFoundError, UsageError, message
 from chainrule.graph import Node
 from chainrule.inspect.element import Elements
+from chainrule.studio.drawing import columns, rms, thumbnail
 from chainrule.studio.layers import (
     Layer,
     described,
     find_layers,
     node_name,
     patches,
-    rms,
     scores,
     targets,
-    thumbnail,
 )
 from chainrule.studio.runs import Runs, plain_json
 from chainrule.studio.tree import ModuleTree, tree
@@ -164,56 +163,35 @@ class Steps:
         }
 
     def tree(self, request: Request) -> Response:
-        """The step's groups, and its nodes in columns, with the words that repeat in a table."""
+        """The step's modules and nodes: see ``tree.py`` and ``drawing.py``."""
         step = self._step(request)
-        found = step.modules
-        known = ("step", "epoch", "loss", "batch", "samples", "losses")
-        ops = {node.op.name: node.op.formula for node in step.nodes}
-        place = {name: k for k, name in enumerate(ops)}
+        known = ("step", "epoch", "loss", "batch", "losses")
+        words = [node_name(node) for node in step.nodes]
         return _json(
             {name: step.kept.get(name) for name in known}
-            | {
-                "rows": step.elements.step.rows(),
-                "groups": [asdict(group) for group in found.groups],
-                "ops": [{"name": name, "formula": formula} for name, formula in ops.items()],
-                "op": [place[node.op.name] for node in step.nodes],
-                "inputs": [described["inputs"] for described in step.kept["nodes"]],
-                "parent": found.parents,
-                "shape": [list(node.shape) for node in step.nodes],
-                "dtype": [node.dtype.name for node in step.nodes],
-                "name": [
-                    found.names.get(k) or node.name or "" for k, node in enumerate(step.nodes)
-                ],
-                "words": [node_name(node) for node in step.nodes],
-                "where": [node.where for node in step.nodes],
-                "meta": [
-                    {name: repr(value) for name, value in described["meta"].items()}
-                    for described in step.kept["nodes"]
-                ],
-                "samples": sorted(step.elements.step.samples),
-            }
+            | columns(step.elements.step, step.modules, words)
         )
 
     def sizes(self, request: Request) -> Response:
         """Root mean squares of each node's value and error signal for one sample; null for none."""
-        step, sample = self._step(request), self._sample(request)
-        held, count = step.elements.step, len(step.nodes)
-        return _json({what: [rms(held, k, what, sample) for k in range(count)] for what in WHATS})
+        held, sample = self._step(request).elements.step, self._sample(request)
+        nodes = range(len(held.order))
+        return _json({what: [rms(held, k, what, sample) for k in nodes] for what in WHATS})
 
     def thumbnails(self, request: Request) -> Response:
         """Small pictures of some nodes for one sample, of those that have what is asked for."""
         step, sample, what = self._step(request), self._sample(request), _what(request)
         words = request.query_params.get("nodes", "").split(",")
-        if not all(word.isdecimal() for word in words) or len(words) > THUMBNAILS:
-            needs = f"nodes=NUMBER,NUMBER,... of at most {THUMBNAILS}"
-            raise UsageError(message("studio", "other nodes", needs))
-        held, numbers = step.elements.step, [_checked(step, int(word)) for word in words]
-        found = [thumbnail(held, number, what, sample) for number in numbers]
+        if len(words) > THUMBNAILS or not all(word.isdecimal() for word in words):
+            needs = f"nodes=3,4,5, at most {THUMBNAILS} numbers"
+            raise UsageError(message("studio", "a list of nodes that is none", needs))
+        numbers = [_checked(step, int(word)) for word in words]
+        found = [thumbnail(step.elements.step, number, what, sample) for number in numbers]
         return _json({"thumbnails": [each for each in found if each is not None]})
 
     def _sample(self, request: Request) -> int:
         sample, rows = _number(request, "sample", 0), self._step(request).elements.step.rows()
-        if sample >= max(rows, 1):
+        if sample and sample >= rows:
             raise UsageError(message("studio", f"sample {sample}", f"0 to {max(rows, 1) - 1}"))
         return sample
 
