@@ -1,7 +1,8 @@
-"""A recorded step as a drawing of its graph needs it: the tree in columns, sizes, small pictures."""
+"""A recorded step as a drawing of its graph needs it: a tree in columns, sizes, small pictures."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import asdict
 from typing import Any
 
@@ -58,7 +59,7 @@ def thumbnail(step: Step, node: int, kind: str, sample: int) -> dict[str, Any] |
     """A small picture of any node's value or error signal, of one sample if it has samples.
 
     Its cells are numbers that were recorded, every n-th of a long axis, never means of several.
-    numbers: the cells of the maps that are shown, row by row.  largest: the element of the greatest
+    numbers: the cells of the maps that are shown, row by row, as float32 in base64.  largest: the element of the greatest
     size, by its index in the whole node.  None if nothing was kept.
     """
     of = _of(step, node, kind, sample)
@@ -78,7 +79,7 @@ def thumbnail(step: Step, node: int, kind: str, sample: int) -> dict[str, Any] |
         "rows": picked.shape[1] if rows else 0,
         "columns": picked.shape[2],
         "every": list(every),
-        "numbers": picked.astype(np.float64).reshape(-1).tolist(),
+        "numbers": b64encode(picked.astype("<f4").tobytes()).decode(),
         "largest": {
             "index": [sample, *index] if node in step.samples else index,
             "value": of[tuple(index)].item(),

@@ -120,22 +120,22 @@ export interface At {
 }
 
 const ofRun = (run: string) => `/api/runs/${encodeURIComponent(run)}/steps`;
-const ofStep = (at: At) => `${ofRun(at.run)}/${at.kind}/${at.step}`;
+export const stepPath = (at: At) => `${ofRun(at.run)}/${at.kind}/${at.step}`;
 
 export const getKept = (run: string) => ask<Kept>(ofRun(run));
 
 export const getView = (at: At, sample: number) =>
-  ask<View>(`${ofStep(at)}/layers?sample=${sample}`);
+  ask<View>(`${stepPath(at)}/layers?sample=${sample}`);
 
 export const getBoxes = (at: At, node: number, mode: Mode, index: readonly number[]) =>
   ask<{ boxes: Box[] }>(
-    `${ofStep(at)}/patch?node=${node}&what=${mode}&index=${index.join(",")}`,
+    `${stepPath(at)}/patch?node=${node}&what=${mode}&index=${index.join(",")}`,
   ).then((found) => found.boxes);
 
 export function getElement(at: At, link: Link): Promise<Element> {
   const share = link.sample === null ? "" : `&sample=${link.sample}`;
   const index = link.index.join(",");
-  return ask(`${ofStep(at)}/element?node=${link.node}&what=${link.kind}&index=${index}${share}`);
+  return ask(`${stepPath(at)}/element?node=${link.node}&what=${link.kind}&index=${index}${share}`);
 }
 
 /** The numbers of a node's value or error signal: of one sample, or without one of all. */
@@ -146,7 +146,7 @@ export async function getNumbers(
   sample?: number,
 ): Promise<ArrayLike<number>> {
   const one = sample === undefined ? "" : `&sample=${sample}`;
-  const found = await answer(`${ofStep(at)}/array?node=${node}&what=${mode}${one}`);
+  const found = await answer(`${stepPath(at)}/array?node=${node}&what=${mode}${one}`);
   return numbersOf(await found.arrayBuffer(), found.headers.get("X-Dtype") ?? "");
 }
 

@@ -10,6 +10,9 @@ export interface Selection {
   readonly mode: "value" | "bar" | null; // values or error signals
   readonly number: string | null; // whose computation is open, such as 6.bar.0,7,4,5
   readonly seed: string | null; // what the error signals come from: loss:3, score:3, or an element
+  readonly open: string | null; // the groups of the graph that are open, by their keys
+  readonly find: string | null; // what is searched for in the graph
+  readonly view: string | null; // scale and place of what is seen of the graph: 0.8,-40,12
 }
 
 export const NOTHING: Selection = {
@@ -22,6 +25,9 @@ export const NOTHING: Selection = {
   mode: null,
   number: null,
   seed: null,
+  open: null,
+  find: null,
+  view: null,
 };
 
 /** The selection that a query such as "?run=lenet-001&step=40" names; what is no number is none. */
@@ -44,6 +50,9 @@ export function parse(query: string): Selection {
     mode: one("mode", "value", "bar"),
     number: text("number"),
     seed: text("seed"),
+    open: text("open"),
+    find: text("find"),
+    view: text("view"),
   };
 }
 

@@ -56,7 +56,7 @@ function placeFlat(
   inside: readonly (Placed | null)[],
 ): Placed {
   const graph = new graphlib.Graph({ multigraph: false });
-  graph.setGraph({ rankdir: "LR", nodesep: 28, ranksep: 56, edgesep: 16 });
+  graph.setGraph({ rankdir: "LR", nodesep: 24, ranksep: 40, edgesep: 16 });
   graph.setDefaultEdgeLabel(() => ({}));
   sizes.forEach(([width, height], k) => graph.setNode(String(k), { width, height }));
   for (const end of ["-1", "-2"])

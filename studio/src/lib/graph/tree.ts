@@ -70,7 +70,6 @@ export interface Graph {
 
 export const isGroup = (graph: Graph, item: number) => item >= graph.count;
 export const groupOf = (graph: Graph, item: number) => graph.answer.groups[item - graph.count];
-const groupItem = (graph: Pick<Graph, "count">, group: number) => graph.count + group;
 
 /** The groups around an item, innermost first; the whole, 0, is the last. */
 export function around(graph: Pick<Graph, "answer" | "count">, item: number): number[] {
@@ -108,7 +107,9 @@ export function grow(answer: Answer): Graph {
 /** What stands in each group: a leaf stands beside its first reader. */
 function members(answer: Answer, readers: readonly (readonly number[])[]): number[][] {
   const count = answer.op.length;
-  const start = answer.inputs.map((inputs, k) => (inputs.length ? k : (readers[k]?.[0] ?? k) - 0.5));
+  const start = answer.inputs.map((inputs, k) =>
+    inputs.length ? k : (readers[k]?.[0] ?? k) - 0.5,
+  );
   const first = answer.groups.map(() => Infinity);
   answer.parent.forEach((parent, node) => {
     for (let at = parent; at >= 0; at = answer.groups[at]?.parent ?? -1)
@@ -154,13 +155,15 @@ function edges(
 /** What is open where nothing else was said: the outermost calls, as long as little is in them. */
 export function openAtFirst(graph: Graph): Set<number> {
   const open = new Set([0]);
-  const boxes = () => [...open].reduce((sum, group) => sum + (graph.members[group]?.length ?? 0), 0);
+  const boxes = () =>
+    [...open].reduce((sum, group) => sum + (graph.members[group]?.length ?? 0), 0);
   for (const item of graph.members[0] ?? []) {
     const group = isGroup(graph, item) ? item - graph.count : -1;
     const returned = group > 0 ? groupOf(graph, item)?.out : null;
     const ends = returned !== null && graph.answer.losses.includes(returned ?? -1);
     const inside = graph.members[group]?.length ?? 0;
-    if (group > 0 && !ends && !groupOf(graph, item)?.more && boxes() + inside <= 60) open.add(group);
+    if (group > 0 && !ends && !groupOf(graph, item)?.more && boxes() + inside <= 60)
+      open.add(group);
   }
   return open;
 }
@@ -205,7 +208,8 @@ export function drawn(
 
 export const typeText = (answer: Answer, node: number) => (answer.shape[node] ?? []).join(" × ");
 
-export const opName = (answer: Answer, node: number) => answer.ops[answer.op[node] ?? -1]?.name ?? "";
+export const opName = (answer: Answer, node: number) =>
+  answer.ops[answer.op[node] ?? -1]?.name ?? "";
 
 /** What a box is called. */
 export function nameOf(graph: Graph, item: number): string {
@@ -247,6 +251,22 @@ export function search(graph: Graph, words: string): number[] {
   });
   const found = answer.op.map((_, node) => node);
   return found.filter((node) => wanted.every((word) => texts[node]?.includes(word)));
+}
+
+/** How many of these nodes are in each group, with all that is inside. */
+export function countIn(graph: Graph, nodes: readonly number[]): Map<number, number> {
+  const counts = new Map<number, number>();
+  for (const node of nodes)
+    for (const group of around(graph, boxOf(graph, node)))
+      counts.set(group, (counts.get(group) ?? 0) + 1);
+  return counts;
+}
+
+/** The open groups with another one open, or closed if it was. */
+export function turnedGroup(open: ReadonlySet<number>, group: number): Set<number> {
+  const groups = new Set(open);
+  if (!groups.delete(group)) groups.add(group);
+  return groups;
 }
 
 /** The box that shows a node: a leaf's is its first reader's. */
