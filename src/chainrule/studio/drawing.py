@@ -14,7 +14,7 @@ from chainrule.studio.tree import ModuleTree
 
 __all__ = ["columns", "rms", "thumbnail"]
 
-THUMBNAIL_MAPS = 3
+THUMBNAIL_MAPS = 4
 MOST_CELLS = 28  # of a thumbnail, along either side
 MOST_IN_STRIP = 64
 TINY, HUGE = 1e-30, 1e30  # of a mean of squares in float32

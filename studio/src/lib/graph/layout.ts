@@ -28,8 +28,8 @@ export interface PlacedBox {
   readonly inside: Placed | null;
 }
 
-export const PADDING = 24; // around what is in an open group
-export const HEADER = 40; // above it
+export const PADDING = 36; // left and right of what is in an open group
+export const HEADER = 36; // above it, and as much below, so that a row of boxes is in its middle
 
 const isLevel = (box: Level["boxes"][number]): box is Level => "boxes" in box;
 
@@ -42,7 +42,7 @@ export function place(level: Level, known: Map<string, Placed>): Placed {
   const sizes = level.boxes.map((box, k): Point => {
     const own = inside[k];
     return own
-      ? [own.width + 2 * PADDING, own.height + HEADER + PADDING]
+      ? [own.width + 2 * PADDING, own.height + 2 * HEADER]
       : (box as readonly [number, number]);
   });
   const placed = placeFlat(sizes, level.edges, inside);
@@ -56,7 +56,7 @@ function placeFlat(
   inside: readonly (Placed | null)[],
 ): Placed {
   const graph = new graphlib.Graph({ multigraph: false });
-  graph.setGraph({ rankdir: "LR", nodesep: 24, ranksep: 40, edgesep: 16 });
+  graph.setGraph({ rankdir: "LR", nodesep: 24, ranksep: 44, edgesep: 16 });
   graph.setDefaultEdgeLabel(() => ({}));
   sizes.forEach(([width, height], k) => graph.setNode(String(k), { width, height }));
   for (const end of ["-1", "-2"])
@@ -64,9 +64,28 @@ function placeFlat(
       graph.setNode(end, { width: 1, height: 1 });
   for (const [from, to] of edges) graph.setEdge(String(from), String(to), {});
   dagre(graph);
+  const at = sizes.map((_, k) => graph.node(String(k)) as { x: number; y: number; rank: number });
+  const rank = new Map<number, number>(); // the width of what stands below each other
+  sizes.forEach(([width], k) => {
+    const own = at[k]?.rank ?? 0;
+    rank.set(own, Math.max(rank.get(own) ?? 0, width));
+  });
   const boxes = sizes.map(([width, height], k) => {
-    const { x, y } = graph.node(String(k)) as { x: number; y: number };
-    return { x: x - width / 2, y: y - height / 2, width, height, inside: inside[k] ?? null };
+    const { x, y, rank: own } = at[k] ?? { x: 0, y: 0, rank: 0 };
+    const room = ((rank.get(own) ?? width) - width) / 2;
+    // What enters from nowhere stands beside its reader, what leads nowhere beside its source.
+    const beside = !edges.some(([, to]) => to === k)
+      ? room
+      : edges.some(([from]) => from === k)
+        ? 0
+        : -room;
+    return {
+      x: x - width / 2 + beside,
+      y: y - height / 2,
+      width,
+      height,
+      inside: inside[k] ?? null,
+    };
   });
   const left = Math.min(...boxes.map((box) => box.x), Infinity);
   const top = Math.min(...boxes.map((box) => box.y), Infinity);
@@ -76,7 +95,10 @@ function placeFlat(
   const paths = edges.map(([from, to]) => {
     const bends = (graph.edge(String(from), String(to)) as { points?: { x: number; y: number }[] })
       .points;
-    const between = (bends ?? []).slice(1, -1).map(({ x, y }): Point => [x - left, y - top]);
+    const between = (bends ?? [])
+      .slice(1, -1)
+      .map(({ x, y }): Point => [x - left, y - top])
+      .filter(([x]) => x > 0 && x < width); // the ends of a level stand at its border
     return [start(moved[from], height), ...between, end(moved[to], width, height)];
   });
   return { width, height, boxes: moved, paths };
@@ -86,10 +108,10 @@ const middle = (box: PlacedBox) => box.y + box.height / 2;
 
 /** An edge begins at the right of a box, or where the group around is entered. */
 const start = (box: PlacedBox | undefined, height: number): Point =>
-  box ? [box.x + box.width, middle(box)] : [-PADDING, (height + PADDING - HEADER) / 2];
+  box ? [box.x + box.width, middle(box)] : [-PADDING, height / 2];
 
 const end = (box: PlacedBox | undefined, width: number, height: number): Point =>
-  box ? [box.x, middle(box)] : [width + PADDING, (height + PADDING - HEADER) / 2];
+  box ? [box.x, middle(box)] : [width + PADDING, height / 2];
 
 // ------------------------------------------------------------ paths
 
@@ -113,7 +135,7 @@ export function middleOf(points: readonly Point[]): { x: number; y: number; angl
   const [a, b] = [points[k - 1] ?? [0, 0], points[k] ?? points[k - 1] ?? [0, 0]];
   const [dx, dy] = [b[0] - a[0], b[1] - a[1]];
   // A curve that is level at both ends is steeper in its middle than the straight line.
-  const angle = (Math.atan2(1.5 * dy, dx / 1) * 180) / Math.PI;
+  const angle = (Math.atan2(1.5 * dy, dx) * 180) / Math.PI;
   return { x: (a[0] + b[0]) / 2, y: (a[1] + b[1]) / 2, angle };
 }
 

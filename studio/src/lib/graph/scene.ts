@@ -29,7 +29,7 @@ export interface Scene {
 }
 
 export const WIDTH = 136; // of a closed box
-export const HEIGHT = 120;
+export const HEIGHT = 208;
 export const CHIP = 28; // of each leaf that hangs at it
 export const MOST_CHIPS = 4; // beyond, the last says how many more
 

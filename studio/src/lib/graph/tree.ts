@@ -206,7 +206,11 @@ export function drawn(
 
 // ------------------------------------------------------------ words
 
-export const typeText = (answer: Answer, node: number) => (answer.shape[node] ?? []).join(" × ");
+/** A node's shape, of one sample if it has samples: "6 × 28 × 28". */
+export function shapeText(graph: Graph, node: number): string {
+  const shape = graph.answer.shape[node] ?? [];
+  return (graph.hasSamples.has(node) ? shape.slice(1) : shape).join(" × ");
+}
 
 export const opName = (answer: Answer, node: number) =>
   answer.ops[answer.op[node] ?? -1]?.name ?? "";
