@@ -15,7 +15,16 @@ from chainrule.inspect.element.scopes import backward, forward
 from chainrule.inspect.element.step import Step
 from chainrule.inspect.element.trees import Trees
 
-__all__ = ["Layer", "described", "find_layers", "node_name", "patches", "scores", "targets"]
+__all__ = [
+    "Layer",
+    "described",
+    "figures_of",
+    "find_layers",
+    "node_name",
+    "patches",
+    "scores",
+    "targets",
+]
 
 PERCENT = 99.5  # of |v| over a layer's channels: what is larger is clipped in its picture
 MOST_MAPS = 16  # shown of a layer that has more than MANY
@@ -128,7 +137,7 @@ def largest_first(value: np.ndarray, maps: int) -> list[int]:
 
 
 def figures_of(array: np.ndarray | None) -> dict[str, Any] | None:
-    """Scale, range and root mean square; None for what was not kept."""
+    """Scale, range and root mean square of a picture; None for what was not kept."""
     if array is None:
         return None
     numbers = array.astype(np.float64).reshape(-1)
@@ -201,7 +210,8 @@ def patches(
     waiting: dict[int, list[np.ndarray]] = {node: [np.array([flat])]}
     found: dict[int, np.ndarray] = {}
     while waiting:
-        number = max(waiting) if kind == "value" else min(waiting)
+        choose = max if kind == "value" else min
+        number = choose(waiting, key=step.rank.__getitem__)
         flats = np.unique(np.concatenate(waiting.pop(number)))
         if number in known and number != node:
             found[number] = flats
@@ -221,7 +231,7 @@ def _read(step: Step, number: int, flats: np.ndarray) -> dict[int, list[np.ndarr
     return {
         source: places
         for (source, kind), places in trees.reads.items()
-        if kind == "value" and source in step.samples and source < number
+        if kind == "value" and source in step.samples and step.rank[source] < step.rank[number]
     }
 
 
