@@ -59,7 +59,8 @@ def thumbnail(step: Step, node: int, kind: str, sample: int) -> dict[str, Any] |
     """A small picture of any node's value or error signal, of one sample if it has samples.
 
     Its cells are numbers that were recorded, every n-th of a long axis, never means of several.
-    numbers: the cells of the maps that are shown, row by row, as float32 in base64.  largest: the element of the greatest
+    numbers: the cells of the maps that are shown, row by row, as float32 in base64.  largest: the
+    element of the greatest
     size, by its index in the whole node.  None if nothing was kept.
     """
     of = _of(step, node, kind, sample)

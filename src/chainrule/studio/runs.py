@@ -79,7 +79,8 @@ class Runs:
             settled = newest < time.time_ns() - SETTLED
             self._read[name] = (seen if settled else None), summary
         process = holder(folder / "lock") if summary["status"] != "damaged" else None
-        return summary | ({"status": "running", "process": process} if process else {})
+        kept = {"kept": sum(1 for _ in (folder / "record").glob("probe-*"))}
+        return summary | kept | ({"status": "running", "process": process} if process else {})
 
 
 def _is_run(path: Path) -> bool:

@@ -3,22 +3,26 @@
     GET /api/runs/NAME/steps                            which steps are kept
     GET /api/runs/NAME/figures?since=STEP               figures of each step
     GET /api/runs/NAME/steps/KIND/STEP                  graph, calls, sizes of values and signals
+    GET /api/runs/NAME/scales?kind=&sample=             the ends of colours over all kept steps
     GET /api/runs/NAME/steps/KIND/STEP/tree                          the graph by modules
     GET /api/runs/NAME/steps/KIND/STEP/sizes?sample=                 root mean squares of its nodes
     GET /api/runs/NAME/steps/KIND/STEP/thumbnails?nodes=&what=&sample=   small pictures of some
-    GET /api/runs/NAME/steps/KIND/STEP/layers?sample=                the model's calls as pictures
+    GET /api/runs/NAME/steps/KIND/STEP/layers?what=&sample=&order=   the model's calls as pictures
+    GET /api/runs/NAME/steps/KIND/STEP/numbers?what=&sample=&order=  their numbers, all in one
     GET /api/runs/NAME/steps/KIND/STEP/patch?node=&what=&index=      what a unit reads in them
-    GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=     numbers, as bytes
+    GET /api/runs/NAME/steps/KIND/STEP/field?node=&index=            what it sees of the data
+    GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=&map=  numbers, as bytes
     GET /api/runs/NAME/steps/KIND/STEP/element?node=&what=&index=    how one of them was computed
     GET /api/runs/NAME/steps/KIND/STEP/update?node=&index=           the optimizer's: update.py
 
     POST /api/runs/NAME/steps/KIND/STEP/edits                       run it again, changed: edits.py
     POST /api/runs/NAME/steps/KIND/STEP/see?node=                   a drawing as an input: seeing.py
 
-KIND is "batch" or "probe", ``what`` is "value" or "bar"; of an array also "update" or "after", the
-change of a parameter in a batch and what it then is.  Arrays are little-endian in C order; the
-headers X-Shape and X-Dtype say what they are.  What is asked for of a step is answered of an edited
-one with ``?edit=ID``.
+KIND is "batch" or "probe", ``order`` one of ``layers.ORDERS``, ``what`` is "value" or "bar"; of
+parameters' pictures in a batch also "update", their change, and of an array "after", what they
+then are.  Arrays are little-endian in C order; the headers X-Shape and X-Dtype say what they are,
+X-Parts where several are in one answer (``tiles.py``).  What is asked for of a step is answered of
+an edited one with ``?edit=ID``.
 """
 
 from __future__ import annotations
@@ -39,11 +43,25 @@ from chainrule.errors import NameNotFoundError, UsageError, message
 from chainrule.studio.bodies import content_type, sent_bytes, sent_json
 from chainrule.studio.drawing import columns, rms, thumbnail
 from chainrule.studio.edits import Edit, Edits, asked_edit, edited, recorded_seed
-from chainrule.studio.layers import described, patches, scores, targets
+from chainrule.studio.layers import (
+    ORDERS,
+    described,
+    described_parameter,
+    field,
+    keys_of,
+    maps_of,
+    of_sample,
+    patches,
+    scores,
+    shown_of,
+    targets,
+)
 from chainrule.studio.opened import Opened
 from chainrule.studio.runs import Runs, plain_json
+from chainrule.studio.scales import Scales
 from chainrule.studio.seeing import MOST_BYTES, made_as, seen_page
-from chainrule.studio.update import update_array, update_page
+from chainrule.studio.tiles import Tile, one_map, packed
+from chainrule.studio.update import update_array, update_of, update_page
 from chainrule.tape import tape_of
 from chainrule.train.records import KINDS, Records
 
@@ -61,6 +79,7 @@ class Steps:
         self._runs, self._lock, self._edits = runs, threading.Lock(), Edits()
         self._open: OrderedDict[Any, Opened] = OrderedDict()
         self._changed: OrderedDict[Any, Opened] = OrderedDict()
+        self._scales = Scales()
 
     @property
     def routes(self) -> list[Route]:
@@ -69,12 +88,15 @@ class Steps:
         asked: dict[str, Callable[[Request], Response]] = {
             "/api/runs/{name}/steps": self.kept,
             "/api/runs/{name}/figures": self.figures,
+            "/api/runs/{name}/scales": self.scales,
             step: self.graph,
             f"{step}/tree": self.tree,
             f"{step}/sizes": self.sizes,
             f"{step}/thumbnails": self.thumbnails,
             f"{step}/layers": self.layers,
+            f"{step}/numbers": self.numbers,
             f"{step}/patch": self.patch,
+            f"{step}/field": self.field,
             f"{step}/array": self.array,
             f"{step}/element": self.element,
             f"{step}/update": self.update,
@@ -187,11 +209,21 @@ class Steps:
         if found is not None and before is not None:
             earlier = scores(before.held, before.layers, sample)
             found["before"] = None if earlier is None else earlier["shares"]
+        order, what = _order(request), _what(request, (*WHATS, "update"))
+        layers = [
+            described(held, layer, sample, order)
+            | {"key": key, "parameters": step.parameters[layer.node]}
+            for layer, key in zip(step.layers, keys_of(step.layers), strict=True)
+        ]
+        parameters = sorted({k for numbers in step.parameters.values() for k in numbers})
         return _json(
             {name: step.kept.get(name) for name in known}
             | {
                 "rows": rows,
-                "layers": [described(held, layer, sample) for layer in step.layers],
+                "layers": layers,
+                "parameters": [
+                    described_parameter(held, k, order, _change(step, k, what)) for k in parameters
+                ],
                 "scores": found,
                 "targets": targets(held, step.layers),
                 "names": step.names,
@@ -199,6 +231,38 @@ class Steps:
                 "seed": step.edit["seed"] if step.edit else recorded_seed(step),
             }
         )
+
+    def numbers(self, request: Request) -> Response:
+        """The numbers of the maps that are shown: of all layers for one sample, of parameters."""
+        step, sample = self._step(request), _number(request, "sample", 0)
+        held, order = step.held, _order(request)
+        what = _what(request, (*WHATS, "update"))
+        tiles: list[Tile] = []
+        for layer in step.layers if what in WHATS else []:
+            value = of_sample(held, layer.node, "value", sample)
+            array = of_sample(held, layer.node, what, sample)
+            if array is not None:
+                tiles.append(_tile(layer.node, array, value, order))
+        for number in sorted({k for found in step.parameters.values() for k in found}):
+            found = held.array(number, what) if what in WHATS else _change(step, number, what)
+            if found is not None:
+                tiles.append(_tile(number, found, held.array(number, "value"), order))
+        return packed(tiles)
+
+    def field(self, request: Request) -> Response:
+        """Boxes in the data around all that one element of a value sees of them."""
+        step, number = self._step(request), _number(request, "node")
+        held = step.elements.step
+        flat = held.flat(_checked(step, number), _index(request))
+        return _json({"boxes": field(held, step.layers, number, flat)})
+
+    def scales(self, request: Request) -> Response:
+        """The ends of the colours over all kept steps, as far as they are read: see scales.py."""
+        kind, sample = (
+            _kind(request.query_params.get("kind", "probe")),
+            _number(request, "sample", 0),
+        )
+        return _json(self._scales.over(self._records(request), kind, sample))
 
     def patch(self, request: Request) -> Response:
         """Boxes in the neighbouring layers around all that one element was computed from."""
@@ -225,6 +289,9 @@ class Steps:
             if not array.ndim or not 0 <= sample < array.shape[0]:
                 raise UsageError(message("studio", f"sample {sample}", f"a row of {array.shape}"))
             array = array[sample]
+        if "map" in request.query_params:
+            maps = maps_of(array.shape)[0]
+            array = one_map(array, maps, _number(request, "map"))
         exact = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
         headers = {
             "X-Shape": ",".join(map(str, array.shape)),
@@ -313,9 +380,7 @@ class Steps:
         return found
 
     def _recorded(self, request: Request) -> Opened:
-        kind, step = request.path_params["kind"], request.path_params["step"]
-        if kind not in KINDS:
-            raise UsageError(message("studio", repr(kind), " or ".join(KINDS)))
+        kind, step = _kind(request.path_params["kind"]), request.path_params["step"]
         return self._opened(self._records(request), step, kind)
 
     def _opened(self, records: Records, step: int, kind: str) -> Opened:
@@ -376,6 +441,34 @@ def _what(request: Request, known: tuple[str, ...] = WHATS) -> str:
     if what not in known:
         raise UsageError(message("studio", f"what={what}", " or ".join(known)))
     return what
+
+
+def _kind(text: str) -> str:
+    if text not in KINDS:
+        raise UsageError(message("studio", repr(text), " or ".join(KINDS)))
+    return text
+
+
+def _order(request: Request) -> str:
+    order = request.query_params.get("order", ORDERS[0])
+    if order not in ORDERS:
+        raise UsageError(message("studio", f"order={order}", " or ".join(ORDERS)))
+    return order
+
+
+def _change(step: Opened, number: int, what: str) -> np.ndarray | None:
+    """A parameter's Δw where it is asked for; none of the probe, and of a frozen one."""
+    if what != "update":
+        return None
+    try:
+        return update_of(step, number).change
+    except UsageError:
+        return None
+
+
+def _tile(node: int, array: np.ndarray, value: np.ndarray | None, order: str) -> Tile:
+    maps = maps_of(array.shape)[0]
+    return Tile(node, array.reshape(maps, -1), shown_of(value, maps, order))
 
 
 def _json(value: Any) -> Response:

@@ -12,6 +12,7 @@ const run = (name: string, started: string, epoch = 0): Run => ({
   results: [],
   seconds: null,
   recorded: false,
+  kept: 0,
   error: null,
   remedy: null,
 });

@@ -21,6 +21,7 @@ export interface Run {
   readonly results: readonly Result[];
   readonly seconds: number | null;
   readonly recorded: boolean;
+  readonly kept: number; // steps whose values are kept
   readonly error: string | null;
   readonly remedy: string | null;
 }

@@ -34,6 +34,7 @@ const palette: Palette = {
 };
 const sizes = (signed: boolean): Sizes => ({
   scale: 2,
+  scales: [2],
   signed,
   low: signed ? -2 : 0,
   high: 2,

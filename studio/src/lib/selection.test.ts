@@ -3,7 +3,7 @@ import { link, NOTHING, parse, query } from "./selection";
 
 test("a query names all of a selection, and comes back from it", () => {
   const text =
-    "?run=lenet-001&step=40&kind=batch&sample=3&node=7&unit=7%2C4%2C5&mode=bar&number=6.bar.0%2C7%2C4%2C5&seed=loss%3A3&open=Net%2Ca.0&find=3%2C4+relu&view=0.5%2C-20%2C7";
+    "?run=lenet-001&step=40&kind=batch&sample=3&node=7&unit=7%2C4%2C5&mode=bar&number=6.bar.0%2C7%2C4%2C5&seed=loss%3A3&edit=5f3a&scale=network&hold=steps&maps=rms&open=Net%2Ca.0&find=3%2C4+relu&view=0.5%2C-20%2C7";
   const selection = parse(text);
   expect(selection).toEqual({
     run: "lenet-001",
@@ -15,6 +15,10 @@ test("a query names all of a selection, and comes back from it", () => {
     mode: "bar",
     number: "6.bar.0,7,4,5",
     seed: "loss:3",
+    edit: "5f3a",
+    scale: "network",
+    hold: "steps",
+    maps: "rms",
     open: "Net,a.0",
     find: "3,4 relu",
     view: "0.5,-20,7",
@@ -33,7 +37,7 @@ test.each(["-1", "1.5", "x", "", "1e3", "9".repeat(400)])("step=%s is none", (wo
 });
 
 test("words that are none of the choices are none", () => {
-  expect(parse("?kind=other&mode=B")).toEqual(NOTHING);
+  expect(parse("?kind=other&mode=B&scale=layer&hold=1&maps=x")).toEqual(NOTHING);
 });
 
 test("odd names survive, and what is unknown is left out", () => {

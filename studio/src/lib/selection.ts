@@ -7,9 +7,13 @@ export interface Selection {
   readonly sample: number | null; // an index in the batch, or of a probe
   readonly node: string | null; // a node's number in the step
   readonly unit: string | null; // a place in the node's value, such as 7,4,5
-  readonly mode: "value" | "bar" | null; // values or error signals
+  readonly mode: "value" | "bar" | "update" | null; // values, error signals, the optimizer's step
   readonly number: string | null; // whose computation is open, such as 6.bar.0,7,4,5
-  readonly seed: string | null; // what the error signals come from: loss:3, score:3, or an element
+  readonly seed: string | null; // what the error signals come from: loss:3, score:3, element:7:0,2
+  readonly edit: string | null; // what was changed before it was run again, as the server names it
+  readonly scale: "channel" | "network" | null; // whose largest size ends the colours; null: layer
+  readonly hold: "steps" | "step" | null; // the same colours at all kept steps, or those of each
+  readonly maps: "rms" | "number" | "all" | null; // which of many maps; null: the largest
   readonly open: string | null; // the groups of the graph that are open, by their keys
   readonly find: string | null; // what is searched for in the graph
   readonly view: string | null; // scale and place of what is seen of the graph: 0.8,-40,12
@@ -25,6 +29,10 @@ export const NOTHING: Selection = {
   mode: null,
   number: null,
   seed: null,
+  edit: null,
+  scale: null,
+  hold: null,
+  maps: null,
   open: null,
   find: null,
   view: null,
@@ -47,9 +55,13 @@ export function parse(query: string): Selection {
     sample: count("sample"),
     node: text("node"),
     unit: text("unit"),
-    mode: one("mode", "value", "bar"),
+    mode: one("mode", "value", "bar", "update"),
     number: text("number"),
     seed: text("seed"),
+    edit: text("edit"),
+    scale: one("scale", "channel", "network"),
+    hold: one("hold", "steps", "step"),
+    maps: one("maps", "rms", "number", "all"),
     open: text("open"),
     find: text("find"),
     view: text("view"),

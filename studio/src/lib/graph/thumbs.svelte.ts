@@ -1,7 +1,7 @@
 /** Small pictures of nodes: asked for when they are seen, dropped when they no longer are. */
 
 import { ApiError, ask, type Figure } from "../api";
-import { stepPath, type At, type Mode, type Sizes as Figures } from "../record";
+import { ofStep, type At, type Mode, type Sizes as Figures } from "../record";
 
 export interface Thumbnail {
   readonly node: number;
@@ -35,7 +35,7 @@ class Thumbnails {
       [this.#record, this.found] = [record, new Map()];
       this.#views.clear();
     }
-    const view = `${stepPath(at)} ${sample} ${mode}`;
+    const view = ofStep(at, mode, { sample });
     const missing = nodes.filter((node) => this.#views.get(node) !== view);
     for (let k = 0; k < missing.length; k += AT_ONCE) {
       const wanted = missing.slice(k, k + AT_ONCE);
@@ -50,11 +50,11 @@ class Thumbnails {
   }
 
   async #ask(at: At, sample: number, mode: Mode, nodes: readonly number[], signal: AbortSignal) {
-    const query = `nodes=${nodes.join(",")}&what=${mode}&sample=${sample}`;
+    const asked = { nodes, what: mode, sample };
     try {
       const { thumbnails } = await ask<{
         thumbnails: (Omit<Thumbnail, "numbers" | "mode"> & { numbers: string })[];
-      }>(`${stepPath(at)}/thumbnails?${query}`, { signal });
+      }>(ofStep(at, "thumbnails", asked), { signal });
       return new Map(
         thumbnails.map((each) => [
           each.node,

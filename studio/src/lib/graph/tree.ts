@@ -3,7 +3,7 @@
 import type { Figure } from "../api";
 import type { At } from "../record";
 import { ask } from "../api";
-import { stepPath } from "../record";
+import { ofStep } from "../record";
 
 export interface Group {
   readonly key: string; // its name in links
@@ -42,9 +42,8 @@ export interface Sizes {
   readonly bar: readonly (Figure | null)[];
 }
 
-export const getTree = (at: At) => ask<Answer>(`${stepPath(at)}/tree`);
-export const getSizes = (at: At, sample: number) =>
-  ask<Sizes>(`${stepPath(at)}/sizes?sample=${sample}`);
+export const getTree = (at: At) => ask<Answer>(ofStep(at, "tree"));
+export const getSizes = (at: At, sample: number) => ask<Sizes>(ofStep(at, "sizes", { sample }));
 
 /** What enters a group, and what leaves it: ends of edges inside the group. */
 export const IN = -1;
