@@ -12,7 +12,7 @@ from chainrule.inspect.element.step import Step
 from chainrule.studio.layers import figures_of, largest_first, maps_of
 from chainrule.studio.tree import ModuleTree
 
-__all__ = ["columns", "rms", "thumbnail"]
+__all__ = ["columns", "rms", "rms_of", "thumbnail"]
 
 THUMBNAIL_MAPS = 4
 MOST_CELLS = 28  # of a thumbnail, along either side
@@ -44,15 +44,22 @@ def columns(step: Step, found: ModuleTree, words: list[str]) -> dict[str, Any]:
 def rms(step: Step, node: int, kind: str, sample: int) -> float | None:
     """The root mean square of a value or error signal, of one sample if it has samples."""
     of = _of(step, node, kind, sample)
-    if of is None:
-        return None
-    numbers = of.reshape(-1)
+    return None if of is None else rms_of(of)
+
+
+def rms_of(array: np.ndarray) -> float:
+    """The root mean square of an array's numbers; 0 of none.
+
+    >>> rms_of(np.array([3.0, 4.0, 5.0, 0.0], "f4")) ** 2
+    12.5
+    """
+    numbers = array.reshape(-1)
     with np.errstate(all="ignore"):
-        if of.dtype == np.float32:  # no copy in float64, unless the squares leave the range
-            mean = float(np.dot(numbers, numbers)) / max(of.size, 1)
+        if array.dtype == np.float32:  # no copy in float64, unless the squares leave the range
+            mean = float(np.dot(numbers, numbers)) / max(array.size, 1)
             if TINY < mean < HUGE:
                 return mean**0.5
-        return float(np.sqrt(np.mean(numbers.astype(np.float64) ** 2))) if of.size else 0.0
+        return float(np.sqrt(np.mean(numbers.astype(np.float64) ** 2))) if array.size else 0.0
 
 
 def thumbnail(step: Step, node: int, kind: str, sample: int) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@
     GET /api/runs/NAME/steps/KIND/STEP                  graph, calls, sizes of values and signals
     GET /api/runs/NAME/scales?kind=&sample=             the ends of colours over all kept steps
     GET /api/runs/NAME/steps/KIND/STEP/tree                          the graph by modules
-    GET /api/runs/NAME/steps/KIND/STEP/sizes?sample=                 root mean squares of its nodes
+    GET /api/runs/NAME/steps/KIND/STEP/sizes?what=&sample=           root mean squares of its nodes
     GET /api/runs/NAME/steps/KIND/STEP/thumbnails?nodes=&what=&sample=   small pictures of some
     GET /api/runs/NAME/steps/KIND/STEP/layers?what=&sample=&order=   the model's calls as pictures
     GET /api/runs/NAME/steps/KIND/STEP/numbers?what=&sample=&order=  their numbers, all in one
@@ -40,8 +40,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from chainrule.errors import NameNotFoundError, UsageError, message
+from chainrule.ops import leaf
 from chainrule.studio.bodies import content_type, sent_bytes, sent_json
-from chainrule.studio.drawing import columns, rms, thumbnail
+from chainrule.studio.drawing import columns, rms, rms_of, thumbnail
 from chainrule.studio.edits import Edit, Edits, asked_edit, edited, recorded_seed
 from chainrule.studio.layers import (
     ORDERS,
@@ -176,10 +177,20 @@ class Steps:
         )
 
     def sizes(self, request: Request) -> Response:
-        """Root mean squares of each node's value and error signal for one sample; null for none."""
-        held, sample = self._step(request).held, self._sample(request)
-        nodes = range(len(held.order))
-        return _json({what: [rms(held, k, what, sample) for k in nodes] for what in WHATS})
+        """Root mean squares of each node's value and error signal for one sample; null for none.
+
+        With what=update also those of what the optimizer has changed in each parameter.
+        """
+        step, sample = self._step(request), self._sample(request)
+        nodes = range(len(step.nodes))
+        found = {what: [rms(step.held, k, what, sample) for k in nodes] for what in WHATS}
+        if _what(request, (*WHATS, "update")) == "update":
+            changes = [
+                _change(step, k, "update") if step.nodes[k].op is leaf.parameter else None
+                for k in nodes
+            ]
+            found["update"] = [None if each is None else rms_of(each) for each in changes]
+        return _json(found)
 
     def thumbnails(self, request: Request) -> Response:
         """Small pictures of some nodes for one sample, of those that have what is asked for."""

@@ -1,9 +1,7 @@
 /** A recorded step as a tree of modules: what stands in what, what feeds what. No layout. */
 
-import type { Figure } from "../api";
-import type { At } from "../record";
-import { ask } from "../api";
-import { ofStep } from "../record";
+import { ask, type Figure } from "../api";
+import { ofStep, type At, type Direction, type Edit } from "../record";
 
 export interface Group {
   readonly key: string; // its name in links
@@ -22,6 +20,7 @@ export interface Answer {
   readonly loss: Figure | null;
   readonly rows: number;
   readonly losses: readonly number[];
+  readonly edit: Edit | null; // it was run again
   readonly groups: readonly Group[];
   readonly ops: readonly { readonly name: string; readonly formula: string }[];
   readonly op: readonly number[];
@@ -40,10 +39,12 @@ export interface Answer {
 export interface Sizes {
   readonly value: readonly (Figure | null)[];
   readonly bar: readonly (Figure | null)[];
+  readonly update?: readonly (Figure | null)[]; // of what the optimizer changed, where asked for
 }
 
 export const getTree = (at: At) => ask<Answer>(ofStep(at, "tree"));
-export const getSizes = (at: At, sample: number) => ask<Sizes>(ofStep(at, "sizes", { sample }));
+export const getSizes = (at: At, sample: number, what: Direction) =>
+  ask<Sizes>(ofStep(at, "sizes", { sample, what }));
 
 /** What enters a group, and what leaves it: ends of edges inside the group. */
 export const IN = -1;
@@ -254,6 +255,13 @@ export function search(graph: Graph, words: string): number[] {
   });
   const found = answer.op.map((_, node) => node);
   return found.filter((node) => wanted.every((word) => texts[node]?.includes(word)));
+}
+
+/** The leaves that hang at what is in a box. */
+export function leavesIn(graph: Graph, item: number): number[] {
+  if (!isGroup(graph, item)) return [...(graph.hanging[item] ?? [])];
+  const members = graph.members[item - graph.count] ?? [];
+  return members.flatMap((each) => leavesIn(graph, each));
 }
 
 /** How many of these nodes are in each group, with all that is inside. */
