@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.inspect.element.step import Step
+from chainrule.ops import leaf
 from chainrule.studio.layers import figures_of, largest_first, maps_of
 from chainrule.studio.tree import ModuleTree
 
@@ -33,7 +34,10 @@ def columns(step: Step, found: ModuleTree, words: list[str]) -> dict[str, Any]:
         "parent": found.parents,
         "shape": [list(node.shape) for node in step.order],
         "dtype": [node.dtype.name for node in step.order],
-        "name": [found.names.get(k) or node.name or "" for k, node in enumerate(step.order)],
+        "name": [
+            found.names.get(k) or node.name or (words[k] if node.op is leaf.data else "")
+            for k, node in enumerate(step.order)
+        ],
         "words": words,
         "where": [node.where for node in step.order],
         "meta": [{name: repr(v) for name, v in node.meta.items()} for node in step.order],

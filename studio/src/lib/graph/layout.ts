@@ -12,6 +12,7 @@ export interface Level {
 }
 
 export type Point = readonly [number, number];
+type XY = { readonly x: number; readonly y: number };
 
 export interface Placed {
   readonly width: number;
@@ -29,6 +30,8 @@ export interface PlacedBox {
 }
 
 export const PADDING = 36; // left and right of what is in an open group
+const MANY = 8; // readers of one value in a level
+const STUB = 32;
 export const HEADER = 36; // above it, and as much below, so that a row of boxes is in its middle
 
 const isLevel = (box: Level["boxes"][number]): box is Level => "boxes" in box;
@@ -59,10 +62,12 @@ function placeFlat(
   graph.setGraph({ rankdir: "LR", nodesep: 24, ranksep: 44, edgesep: 16 });
   graph.setDefaultEdgeLabel(() => ({}));
   sizes.forEach(([width, height], k) => graph.setNode(String(k), { width, height }));
+  const stubs = new Set(edges.filter((edge) => isStub(edge, edges)));
   for (const end of ["-1", "-2"])
     if (edges.some((edge) => edge.map(String).includes(end)))
       graph.setNode(end, { width: 1, height: 1 });
-  for (const [from, to] of edges) graph.setEdge(String(from), String(to), {});
+  for (const edge of edges)
+    if (!stubs.has(edge)) graph.setEdge(String(edge[0]), String(edge[1]), {});
   dagre(graph);
   const at = sizes.map((_, k) => graph.node(String(k)) as { x: number; y: number; rank: number });
   const rank = new Map<number, number>(); // the width of what stands below each other
@@ -92,16 +97,28 @@ function placeFlat(
   const moved = boxes.map((box) => ({ ...box, x: box.x - left, y: box.y - top }));
   const width = Math.max(...moved.map((box) => box.x + box.width), 0);
   const height = Math.max(...moved.map((box) => box.y + box.height), 0);
-  const paths = edges.map(([from, to]) => {
-    const bends = (graph.edge(String(from), String(to)) as { points?: { x: number; y: number }[] })
-      .points;
-    const between = (bends ?? [])
+  const paths = edges.map((edge) => {
+    const [from, to] = [moved[edge[0]], moved[edge[1]]];
+    const last = end(to, width, height);
+    if (stubs.has(edge)) return [[last[0] - STUB, last[1] - STUB / 2] as const, last];
+    const found = graph.edge(String(edge[0]), String(edge[1])) as { points?: XY[] } | undefined;
+    const between = (found?.points ?? [])
       .slice(1, -1)
       .map(({ x, y }): Point => [x - left, y - top])
       .filter(([x]) => x > 0 && x < width); // the ends of a level stand at its border
-    return [start(moved[from], height), ...between, end(moved[to], width, height)];
+    return [start(from, height), ...between, last];
   });
   return { width, height, boxes: moved, paths };
+}
+
+/**
+ * Whether an edge is drawn at its end alone: what many read (the input of an unrolled loop) would
+ * else be a fan of lines over the whole drawing, and push apart what belongs together.
+ */
+function isStub(edge: readonly [number, number], edges: Level["edges"]): boolean {
+  const count = (from: number) => edges.filter((each) => each[0] === from).length;
+  if (edge[1] < 0 || count(edge[0]) <= MANY) return false;
+  return edges.some(([from, to]) => to === edge[1] && from !== edge[0] && count(from) <= MANY);
 }
 
 const middle = (box: PlacedBox) => box.y + box.height / 2;

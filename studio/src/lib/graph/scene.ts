@@ -111,4 +111,4 @@ export function fit(scene: Scene, width: number, height: number, margin = 16): S
 export type Detail = 0 | 1 | 2 | 3 | 4;
 
 export const detailAt = (k: number): Detail =>
-  k < 0.3 ? 0 : k < 0.42 ? 1 : k < 0.5 ? 2 : k < 1 ? 3 : 4;
+  k < 0.3 ? 0 : k < 0.42 ? 1 : k < 0.46 ? 2 : k < 1 ? 3 : 4;
