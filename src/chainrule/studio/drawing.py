@@ -104,5 +104,6 @@ def _of(step: Step, node: int, kind: str, sample: int) -> np.ndarray | None:
     """The part of one sample, or all of a node without samples; None if it was not kept."""
     array = step.array(node, kind)
     if array is None or node not in step.samples:
-        return array
+        whole = step.order[node].shape  # one number is an array without axes
+        return array if array is None or whole else array.reshape(whole)
     return array[sample] if sample < len(array) else None
