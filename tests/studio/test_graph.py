@@ -150,10 +150,10 @@ def test_a_module_opens_in_place_and_the_browser_goes_back(page, show, check):
 def test_equal_blocks_look_the_same(page, show):
     if page.size == "phone":
         pytest.skip("a phone has the outline")
+    show(f"run=odd-001&step={STEP}&open=Sequential")
+    one, two = (item(page, name).get_attribute("data-item") for name in "12")
     show(f"run=odd-001&step={STEP}&open=Sequential,1,2")
     at = boxes(page)
-    one, two = (item(page, name).get_attribute("data-item") for name in "12")
-    first, second = ([k for k in at if k not in (one, two)] for _ in range(2))
     within = [
         sorted(
             (at[k][0] - at[of][0], at[k][1] - at[of][1], at[k][2])
@@ -162,7 +162,7 @@ def test_equal_blocks_look_the_same(page, show):
         )
         for of in (one, two)
     ]
-    assert first == second and len(within[0]) > 3
+    assert len(within[0]) > 3
     assert np.abs(np.array(within[0]) - np.array(within[1])).max() <= 1
 
 

@@ -62,6 +62,7 @@ class Thumbnails {
         ]),
       );
     } catch (error) {
+      if (signal.aborted) return null;
       if (error instanceof ApiError) return null; // the page says so of the step itself
       throw error;
     }
