@@ -196,11 +196,16 @@ def shown_of(value: np.ndarray | None, maps: int, order: str) -> list[int]:
         return list(range(maps))
     if order == "number" or value is None:
         return list(range(min(maps, MOST_MAPS)))
-    with np.errstate(all="ignore"):
-        sizes = np.mean(value.reshape(maps, -1).astype(np.float64) ** 2, axis=1)
-    ranks = np.argsort(-np.nan_to_num(sizes, nan=np.inf), kind="stable").tolist()
+    ranks = largest_first(value, maps)
     ranks = ranks if maps <= MANY else ranks[:MOST_MAPS]
     return ranks if order == "rms" else sorted(ranks)
+
+
+def largest_first(value: np.ndarray, maps: int) -> list[int]:
+    """The maps by root mean square; one that is not a number is the largest of all."""
+    with np.errstate(all="ignore"):
+        sizes = np.mean(value.reshape(maps, -1).astype(np.float64) ** 2, axis=1)
+    return np.argsort(-np.nan_to_num(sizes, nan=np.inf), kind="stable").tolist()
 
 
 def scale_of(numbers: np.ndarray) -> float:

@@ -16,8 +16,9 @@ ASSETS = Path(__file__).parent / "assets"  # made by Vite from studio/, see scri
 PAGES = (
     "/",
     "/network",
-    "/lab",
+    "/graph",
     "/training",
+    "/lab",
 )  # paths that the one index.html shows, each by a component of its own
 
 

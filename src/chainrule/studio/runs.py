@@ -83,7 +83,7 @@ class Runs:
             settled = newest < time.time_ns() - SETTLED
             self._read[name] = (seen if settled else None), summary
         process = holder(folder / "lock") if summary["status"] != "damaged" else None
-        summary |= {"kept": sum(1 for _ in (folder / "record").glob("probe-*"))}
+        summary = summary | {"kept": sum(1 for _ in (folder / "record").glob("probe-*"))}
         if process is None:
             return summary
         return summary | {"status": "running", "process": process, "place": _place(folder, process)}

@@ -4,6 +4,9 @@
     GET /api/runs/NAME/figures?since=STEP               figures of each step
     GET /api/runs/NAME/steps/KIND/STEP                  graph, calls, sizes of values and signals
     GET /api/runs/NAME/scales?kind=&sample=             the ends of colours over all kept steps
+    GET /api/runs/NAME/steps/KIND/STEP/tree                          the graph by modules
+    GET /api/runs/NAME/steps/KIND/STEP/sizes?what=&sample=           root mean squares of its nodes
+    GET /api/runs/NAME/steps/KIND/STEP/thumbnails?nodes=&what=&sample=   small pictures of some
     GET /api/runs/NAME/steps/KIND/STEP/layers?what=&sample=&order=   the model's calls as pictures
     GET /api/runs/NAME/steps/KIND/STEP/numbers?what=&sample=&order=  their numbers, all in one
     GET /api/runs/NAME/steps/KIND/STEP/patch?node=&what=&index=      what a unit reads in them
@@ -37,7 +40,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from chainrule.errors import NameNotFoundError, UsageError, message
+from chainrule.ops import leaf
 from chainrule.studio.bodies import content_type, sent_bytes, sent_json
+from chainrule.studio.drawing import columns, rms, rms_of, thumbnail
 from chainrule.studio.edits import Edit, Edits, asked_edit, edited, recorded_seed
 from chainrule.studio.layers import (
     ORDERS,
@@ -64,6 +69,7 @@ from chainrule.train.records import KINDS, Records
 __all__ = ["Steps"]
 
 OPEN = 8  # steps that are held open
+THUMBNAILS = 64  # of one answer
 WHATS, UPDATES = ("value", "bar"), ("update", "after")
 
 
@@ -85,6 +91,9 @@ class Steps:
             "/api/runs/{name}/figures": self.figures,
             "/api/runs/{name}/scales": self.scales,
             step: self.graph,
+            f"{step}/tree": self.tree,
+            f"{step}/sizes": self.sizes,
+            f"{step}/thumbnails": self.thumbnails,
             f"{step}/layers": self.layers,
             f"{step}/numbers": self.numbers,
             f"{step}/patch": self.patch,
@@ -156,6 +165,49 @@ class Steps:
             "value": _sizes(step.array(number, "value"), samples),
             "bar": _sizes(step.array(number, "bar"), samples),
         }
+
+    def tree(self, request: Request) -> Response:
+        """The step's modules and nodes: see ``tree.py`` and ``drawing.py``."""
+        step = self._step(request)
+        known = ("step", "epoch", "loss", "batch", "losses")
+        return _json(
+            {name: step.kept.get(name) for name in known}
+            | {"edit": step.edit}
+            | columns(step.held, step.modules, step.names)
+        )
+
+    def sizes(self, request: Request) -> Response:
+        """Root mean squares of each node's value and error signal for one sample; null for none.
+
+        With what=update also those of what the optimizer has changed in each parameter.
+        """
+        step, sample = self._step(request), self._sample(request)
+        nodes = range(len(step.nodes))
+        found = {what: [rms(step.held, k, what, sample) for k in nodes] for what in WHATS}
+        if _what(request, (*WHATS, "update")) == "update":
+            changes = [
+                _change(step, k, "update") if step.nodes[k].op is leaf.parameter else None
+                for k in nodes
+            ]
+            found["update"] = [None if each is None else rms_of(each) for each in changes]
+        return _json(found)
+
+    def thumbnails(self, request: Request) -> Response:
+        """Small pictures of some nodes for one sample, of those that have what is asked for."""
+        step, sample, what = self._step(request), self._sample(request), _what(request)
+        words = request.query_params.get("nodes", "").split(",")
+        if len(words) > THUMBNAILS or not all(word.isdecimal() for word in words):
+            needs = f"nodes=3,4,5, at most {THUMBNAILS} numbers"
+            raise UsageError(message("studio", "a list of nodes that is none", needs))
+        numbers = [_checked(step, int(word)) for word in words]
+        found = [thumbnail(step.held, number, what, sample) for number in numbers]
+        return _json({"thumbnails": [each for each in found if each is not None]})
+
+    def _sample(self, request: Request) -> int:
+        sample, rows = _number(request, "sample", 0), self._step(request).held.rows()
+        if sample and sample >= rows:
+            raise UsageError(message("studio", f"sample {sample}", f"0 to {max(rows, 1) - 1}"))
+        return sample
 
     def layers(self, request: Request) -> Response:
         """The model's data and calls with the scales of their pictures, for one sample."""

@@ -176,7 +176,11 @@ export interface At {
 const ofRun = (run: string) => `/api/runs/${encodeURIComponent(run)}/steps`;
 
 /** The address of an answer on a step. */
-function ofStep(at: At, answer: string, asked: Readonly<Record<string, unknown>> = {}): string {
+export function ofStep(
+  at: At,
+  answer: string,
+  asked: Readonly<Record<string, unknown>> = {},
+): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries({ ...asked, edit: at.edit })) {
     if (value !== null && value !== undefined) query.set(name, String(value));

@@ -16,6 +16,9 @@ export interface Selection {
   readonly scale: "channel" | "network" | null; // whose largest size ends the colours; null: layer
   readonly hold: "steps" | "step" | null; // the same colours at all kept steps, or those of each
   readonly maps: "rms" | "number" | "all" | null; // which of many maps; null: the largest
+  readonly open: string | null; // the groups of the graph that are open, by their keys
+  readonly find: string | null; // what is searched for in the graph
+  readonly view: string | null; // scale and place of what is seen of the graph: 0.8,-40,12
 }
 
 export const NOTHING: Selection = {
@@ -34,6 +37,9 @@ export const NOTHING: Selection = {
   scale: null,
   hold: null,
   maps: null,
+  open: null,
+  find: null,
+  view: null,
 };
 
 /** The selection that a query such as "?run=lenet-001&step=40" names; what is no number is none. */
@@ -62,6 +68,9 @@ export function parse(query: string): Selection {
     scale: one("scale", "channel", "network"),
     hold: one("hold", "steps", "step"),
     maps: one("maps", "rms", "number", "all"),
+    open: text("open"),
+    find: text("find"),
+    view: text("view"),
   };
 }
 
