@@ -49,13 +49,17 @@ class RecordedLoss:
             from_loss = Tensor._of(seed)
             if self.loss.shape:
                 from_loss = from_loss.expand(self.loss.shape)
-        signals = error_signals({self.loss: from_loss}, retain_graph=True, quiet=True)
+        signals = self._sent_back({self.loss: from_loss})
         addends = [addend._node for some in signals.addends.values() for addend in some]
         for node in topological_order(addends):
             self.inputs.setdefault(node, node.inputs)
             if not node.inputs:
                 self._held.append(Hold(node))  # type: ignore[arg-type]
         return signals
+
+    def _sent_back(self, seeds: dict[Recorded, Tensor]) -> ErrorSignals:
+        """The backward pass."""
+        return error_signals(seeds, retain_graph=True, quiet=True)
 
     def value(self, node: Any) -> np.ndarray:
         """A node's value; one that was freed meanwhile is computed again, only to be shown."""
