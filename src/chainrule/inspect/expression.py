@@ -214,7 +214,7 @@ class Program:
         0.04000000000000007
         """
         made: dict[str, Any] = {}
-        wanted = set(learned)
+        wanted = {_name(name) for name in learned}
         for name, column in self.unknown.items():
             if name not in values:
                 remedy = f"Write {name} = 0.5 among the values"
@@ -230,6 +230,27 @@ class Program:
                     result.name = name
                 made[name] = result
         return self._as_loss(result, known)
+
+    def python(self, values: Mapping[str, Any], learned: Iterable[str] = ()) -> str:
+        """The same program as a script, which ends in ``cr.explain``.
+
+        >>> print(parse("y = sigmoid(w)").python({"w": 0.5}, ["w"]))
+        import chainrule as cr
+        <BLANKLINE>
+        w = cr.tensor(0.5, dtype=cr.float64, requires_grad=True)
+        y = cr.sigmoid(w)
+        print(cr.explain(y))
+        """
+        wanted = {_name(name) for name in learned}
+        lines = ["import chainrule as cr", ""]
+        for name in self.unknown:
+            grad = ", requires_grad=True" if name in wanted else ""
+            lines.append(f"{name} = cr.tensor({values[name]}, dtype=cr.float64{grad})")
+        last = ""
+        for name, term in self.statements:
+            last = name or "L"
+            lines.append(f"{last} = {_python(term)}")
+        return "\n".join([*lines, f"print(cr.explain({last}))"])
 
     def _as_loss(self, result: Any, known: bool) -> Tensor:
         name, term = self.statements[-1]
@@ -300,7 +321,7 @@ class _Formula(_Reader):
         first, second = self.now, self.words[min(self.place + 1, len(self.words) - 1)]
         if first.kind != "name" or (second.kind, second.text) != ("sign", "="):
             return "", first.column
-        self.take(), self.take()
+        self.place += 2
         return _name(first.text), first.column
 
     def term(self, what: str, parts: Iterable[_Term], column: int, value: Any = None) -> _Term:
@@ -448,6 +469,31 @@ def _applied(term: _Term, parts: list[Any]) -> Any:
     return FUNCTIONS[term.what][1](*tensors)
 
 
+RANKS = {"+": 0, "-": 0, "*": 1, "/": 1, "@": 1, "neg": 2, "**": 3}
+
+
+def _python(term: _Term) -> str:
+    def within(part: _Term, rank: int) -> str:
+        text = _python(part)
+        return f"({text})" if RANKS.get(part.what, 9) < rank else text
+
+    if term.what in ("number", "name"):
+        return str(term.value)
+    if term.what == "neg":
+        return f"-{within(term.parts[0], 2)}"
+    if term.what == ".T":
+        return f"{within(term.parts[0], 4)}.T"
+    if term.what == "[]":
+        return f"{within(term.parts[0], 4)}[{', '.join(map(str, term.value))}]"
+    if term.what in SIGNS:
+        rank = RANKS[term.what]
+        left, right = (term.parts[0], rank + (rank == 3)), (term.parts[1], rank + (rank < 3))
+        space = "" if rank == 3 else " "
+        return f"{within(*left)}{space}{term.what}{space}{within(*right)}"
+    axis = ", -1" if term.what in ("softmax", "log_softmax", "logsumexp") else ""
+    return f"cr.{term.what}({', '.join(map(_python, term.parts))}{axis})"
+
+
 def _type(part: Any) -> str:
     return type_text(part.shape, part.dtype) if isinstance(part, Tensor) else "a number"
 
@@ -467,7 +513,7 @@ def parse_values(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     while True:
         while reader.now.kind == "end" or reader.takes(","):
-            reader.takes(",") or reader.now.kind == "end" and reader.take()
+            reader.takes(",") or (reader.now.kind == "end" and reader.take())
         if reader.now.kind == "last":
             return found
         if reader.now.kind != "name":

@@ -6,6 +6,7 @@
     GET  /api/train         the training that was started here, and its last lines
     POST /api/train         {"system": NAME} starts one; 409 while one runs
     GET  /api/runs/NAME/…   its recorded steps: see ``steps.py``
+    GET  /api/stepper       back-propagation of a formula: see ``stepper.py``
     WS   /api/live          the runs and the training, then what changes of them
 
 An error is {"error": sentence, "remedy": sentence}.
@@ -31,6 +32,7 @@ from chainrule.studio.access import Guard
 from chainrule.studio.live import Live
 from chainrule.studio.pages import ASSETS, Pages
 from chainrule.studio.runs import Runs
+from chainrule.studio.stepper import ROUTES as STEPPER
 from chainrule.studio.steps import Steps
 from chainrule.studio.training import BusyError, Training, systems
 
@@ -56,6 +58,7 @@ def make_app(runs: Runs, token: str, port: int, assets: Path = ASSETS) -> Guard:
         Route("/api/train", api.training, methods=["GET"]),
         Route("/api/train", api.train, methods=["POST"]),
         *Steps(runs).routes,
+        *STEPPER,
         WebSocketRoute("/api/live", Live(api.state).serve),
         Mount("/", Pages(assets)),
     ]

@@ -7,7 +7,7 @@ A value gets a row if it has a name, is read twice, or is more than a piece of i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,7 +76,7 @@ class Board(RecordedLoss):
     """The rows of a graph: ``variables`` in forward order, ``backward`` from the loss back.
 
     marks: names and numbers in formulas are marked with whose they are: 3v is the value of
-    ``variables[3]``, 3b its error signal.
+    ``variables[3]``, 3b its error signal.  graph: as of ``RecordedLoss``.
     """
 
     def __init__(
@@ -87,8 +87,9 @@ class Board(RecordedLoss):
         notation: str = "bar",
         *,
         marks: bool = False,
+        graph: Mapping[Any, tuple[Any, ...]] | None = None,
     ) -> None:
-        super().__init__(loss)
+        super().__init__(loss, graph=graph)
         self.marks = marks
         self.names, self.digits, self.notation = names, digits, notation
         self.of: dict[Any, Variable] = {}  # node -> the variable that it shows
