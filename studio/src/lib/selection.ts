@@ -10,7 +10,21 @@ export interface Selection {
   readonly mode: "value" | "bar" | null; // values or error signals
   readonly number: string | null; // whose computation is open, such as 6.bar.0,7,4,5
   readonly seed: string | null; // what the error signals come from: loss:3, score:3, or an element
+  // of the stepper
+  readonly example: string | null; // one of the lectures' examples
+  readonly formula: string | null; // or one's own
+  readonly values: string | null; // of its names, as they are typed
+  readonly learned: string | null; // names with commas between
+  readonly rate: string | null; // of the update
+  readonly move: number | null; // how many moves were made
+  readonly notation: Notation | null; // how error signals are called
+  readonly game: "guess" | "bug" | null;
+  readonly bug: number | null; // which of the planted ones
+  readonly naive: "yes" | null; // without reuse
 }
+
+/** v̄, ∂L/∂v, δ, or rows times Jacobians. */
+export type Notation = "bar" | "leibniz" | "delta" | "jacobian";
 
 export const NOTHING: Selection = {
   run: null,
@@ -22,6 +36,16 @@ export const NOTHING: Selection = {
   mode: null,
   number: null,
   seed: null,
+  example: null,
+  formula: null,
+  values: null,
+  learned: null,
+  rate: null,
+  move: null,
+  notation: null,
+  game: null,
+  bug: null,
+  naive: null,
 };
 
 /** The selection that a query such as "?run=lenet-001&step=40" names; what is no number is none. */
@@ -44,6 +68,16 @@ export function parse(query: string): Selection {
     mode: one("mode", "value", "bar"),
     number: text("number"),
     seed: text("seed"),
+    example: text("example"),
+    formula: text("formula"),
+    values: text("values"),
+    learned: text("learned"),
+    rate: text("rate"),
+    move: count("move"),
+    notation: one("notation", "bar", "leibniz", "delta", "jacobian"),
+    game: one("game", "guess", "bug"),
+    bug: count("bug"),
+    naive: one("naive", "yes"),
   };
 }
 
