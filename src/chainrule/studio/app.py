@@ -29,6 +29,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from chainrule.errors import ChainruleError
 from chainrule.studio.access import Guard
+from chainrule.studio.export import ROUTES as FILES
 from chainrule.studio.live import Live
 from chainrule.studio.pages import ASSETS, Pages
 from chainrule.studio.runs import Runs
@@ -59,6 +60,7 @@ def make_app(runs: Runs, token: str, port: int, assets: Path = ASSETS) -> Guard:
         Route("/api/train", api.train, methods=["POST"]),
         *Steps(runs).routes,
         *STEPPER,
+        *FILES,
         WebSocketRoute("/api/live", Live(api.state).serve),
         Mount("/", Pages(assets)),
     ]

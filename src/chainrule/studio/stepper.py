@@ -2,6 +2,7 @@
 
     GET /api/stepper/examples                               formulas with their values
     GET /api/stepper?example=                               all moves of one of them
+    GET /api/stepper/file?example= …                        the same as one HTML file, see export.py
     GET /api/stepper?formula=&values=&learned=&rate=        all moves of one's own
 
 A formula is read by ``inspect/expression.py``, and computed in float64 by the ops of the framework.

@@ -18,5 +18,15 @@ export const isEmbedded = () => embedded !== null;
 /** The page that a saved file opens with. */
 export const embeddedPage = () => embedded?.page ?? "/";
 
+/** A path with its query written in one way: Python and browsers spell some letters differently. */
+export function sameSpelling(path: string): string {
+  const [before = "", query] = path.split("?", 2);
+  return query === undefined ? before : `${before}?${new URLSearchParams(query)}`;
+}
+
+const answers = new Map(
+  Object.entries(embedded?.answers ?? {}).map(([path, answer]) => [sameSpelling(path), answer]),
+);
+
 /** What the server answered when the file was saved; undefined for what was not kept. */
-export const embeddedAnswer = (path: string): unknown => embedded?.answers[path];
+export const embeddedAnswer = (path: string): unknown => answers.get(sameSpelling(path));

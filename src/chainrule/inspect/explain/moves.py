@@ -41,11 +41,18 @@ STEP, RELATIVE, ABSOLUTE = 1e-5, 1e-5, 1e-7  # of the gradient check: h, and wha
 DIGITS = 4
 
 
-def moves(loss: Tensor, rate: float = 0.1, *, title: str = "", notes: str = "") -> dict[str, Any]:
+def moves(
+    loss: Tensor,
+    rate: float = 0.1,
+    *,
+    title: str = "",
+    notes: str = "",
+    variables: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     r"""All that one step of learning shows, as plain data for JSON; numbers are the program's own.
 
     loss: a scalar whose ``backward()`` has not run, of at most 200 nodes.  rate: α of w − α w̄.
-    Nothing is changed: no ``.grad``, no parameter.
+    variables: tensors that lend their names.  Nothing is changed: no ``.grad``, no parameter.
 
     An array is ``{"shape", "values", "hex"}``, in C order, ``hex`` as of ``float.hex``.  A formula
     is ``{"tex", "copy"}``: LaTeX in which ``\\of{3v}{…}`` marks what belongs to the value of node 3
@@ -76,12 +83,12 @@ def moves(loss: Tensor, rate: float = 0.1, *, title: str = "", notes: str = "") 
         got = f"{loss.name or loss.op} of type {type_text(loss.shape, loss.dtype)}"
         raise ShapeError(message("stepper", got, "a scalar", remedy="sum() or mean()"))
     with recorder().setting(taps=[]), enable_grad():  # no tape hears of it
-        return _moves(loss, float(rate), title, notes)
+        found = _moves(loss, float(rate), names_of(loss, variables or {}))
+    return {"title": title, "notes": notes} | found
 
 
-def _moves(loss: Tensor, rate: float, title: str, notes: str) -> dict[str, Any]:
+def _moves(loss: Tensor, rate: float, names: dict[Any, str]) -> dict[str, Any]:
     f, leaves = replay(loss)
-    names = names_of(loss, {})
     graph = inputs_of(loss._node)
     held = [Hold(node) for node in graph]  # several boards read its values
     boards = {
@@ -92,8 +99,6 @@ def _moves(loss: Tensor, rate: float, title: str, notes: str) -> dict[str, Any]:
     learned = [variable for variable in board.variables if variable.core.leaf is not None]
     checked = _check(f, leaves, learned, board, place)
     found = {
-        "title": title,
-        "notes": notes,
         "dtype": loss.dtype.name,
         "rate": rate,
         "nodes": [_node(board, variable, place) for variable in board.variables],
@@ -406,19 +411,22 @@ class _PlantedBoard(_MovesBoard):
         super().__init__(*given, **settings)
 
     def _sent_back(self, seeds: dict[Any, Tensor]) -> Any:
-        right = super()._sent_back(seeds)
-        last, reader = right.addends[self.target][-1], right.readers[self.target][-1]
         before = {node: node.watchers for node in self.order}
         try:
             for node in self.order:
                 node.watchers = None
-            self.target.watchers = [lambda signal: last]  # what a hook returns takes its place
+            self.target.watchers = [_last_addend]  # what a hook returns takes its place
             wrong = super()._sent_back(seeds, quiet=False)
         finally:
             for node, watchers in before.items():
                 node.watchers = watchers
-        wrong.addends[self.target], wrong.readers[self.target] = [last], [reader]
+        del wrong.addends[self.target][:-1], wrong.readers[self.target][:-1]
         return wrong
+
+
+def _last_addend(signal: Tensor) -> Tensor:
+    """What = for += leaves of a sum: an error signal with several addends is one ``fan_in``."""
+    return Tensor._of(signal._node.inputs[-1])  # type: ignore[arg-type]
 
 
 def _planted(
