@@ -1,6 +1,6 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vitest/config";
-import { woff2Only } from "./fonts";
+import { woff2Only } from "./fonts.ts";
 
 export default defineConfig({
   plugins: [svelte(), woff2Only()],

@@ -1,6 +1,6 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vite";
-import { woff2Only } from "./fonts";
+import { woff2Only } from "./fonts.ts";
 
 // The pages that can be saved as one file: one script and one style with everything in them.
 export default defineConfig({

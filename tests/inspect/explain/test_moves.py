@@ -88,10 +88,10 @@ def test_reuse_is_counted():
     assert [leaf["multiplications"] for leaf in reuse["leaves"]] == ["6", "4"]  # w: 2 + 4
     w = cr.tensor(1.0, requires_grad=True)
     x = w
-    for _ in range(60):
+    for _ in range(20):
         x = x + x * 0.5
     doubled = moves(x)["reuse"]
-    assert doubled["leaves"][0]["paths"] == str(2**60)  # two ways at each of them
+    assert doubled["leaves"][0]["paths"] == str(2**20)  # two ways at each of them
 
 
 def test_a_planted_bug_keeps_the_last_addend_alone():

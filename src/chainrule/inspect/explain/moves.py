@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ __all__ = ["LARGEST", "moves"]
 
 LARGEST = 200  # nodes of a graph
 MOST_CHECKED = 100  # elements of what is learned; each costs two computations of the loss
+MOST_PLANTED = 3  # programs with a bug; each is a backward pass in each notation
 MOST_PATHS = 6  # of a derivative, written out
 STEP, RELATIVE, ABSOLUTE = 1e-5, 1e-5, 1e-7  # of the gradient check: h, and what may differ
 DIGITS = 4
@@ -107,7 +108,7 @@ def _moves(loss: Tensor, rate: float, names: dict[Any, str]) -> dict[str, Any]:
         "reuse": _reuse(board, place),
         "check": checked,
         "update": _update(f, leaves, learned, board, place, rate),
-        "planted": list(_planted(board, names, graph, checked)),
+        "planted": list(islice(_planted(board, names, graph, checked), MOST_PLANTED)),
     }
     held.clear()
     return found
