@@ -17,7 +17,8 @@ export function setFormula(box: HTMLElement, tex: string, block: boolean): () =>
     katex.render(tex, box, {
       displayMode: block,
       throwOnError: false,
-      macros: { "\\of": "\\htmlData{of=#1}{#2}" },
+      // Fractions in full size: an index in a small one would be too small to read.
+      macros: { "\\of": "\\htmlData{of=#1}{#2}", "\\frac": "\\dfrac" },
       trust: (context) => context.command === "\\htmlData",
       strict: (code: string) => (code === "htmlExtension" ? "ignore" : "warn"),
     });
