@@ -5,10 +5,10 @@
     GET  /api/systems       what can be trained or computed
     GET  /api/train         the training that was started here, and its last lines
     POST /api/train         {"system": NAME} starts one; 409 while one runs
-    GET  /api/runs/NAME/…   its recorded steps: see ``steps.py``
     POST /api/lab/…         convolution and pooling of what is sent: see ``lab.py``
     GET  /api/runs/NAME/…   its recorded steps: see ``steps.py``, ``curves.py``, ``surface.py``
     POST /api/runs/NAME/control   steers its training: see ``steering.py``
+    GET  /api/stepper       back-propagation of a formula: see ``stepper.py``
     WS   /api/live          the runs and the training, then what changes of them
 
 An error is {"error": sentence, "remedy": sentence}.
@@ -33,11 +33,13 @@ from chainrule.studio.access import Guard
 from chainrule.studio.bodies import sent_json
 from chainrule.studio.curves import Curves
 from chainrule.studio.edits import ForgottenError
+from chainrule.studio.export import ROUTES as FILES
 from chainrule.studio.lab import Lab
 from chainrule.studio.live import Live
 from chainrule.studio.pages import ASSETS, Pages
 from chainrule.studio.runs import Runs
 from chainrule.studio.steering import Steering
+from chainrule.studio.stepper import ROUTES as STEPPER
 from chainrule.studio.steps import Steps
 from chainrule.studio.surface import Surfaces
 from chainrule.studio.training import BusyError, Training, systems
@@ -68,6 +70,8 @@ def make_app(runs: Runs, token: str, port: int, assets: Path = ASSETS) -> Guard:
         *Curves(runs).routes,
         *Surfaces(runs).routes,
         *Steering(runs).routes,
+        *STEPPER,
+        *FILES,
         WebSocketRoute("/api/live", Live(api.state).serve),
         Mount("/", Pages(assets)),
     ]

@@ -19,6 +19,7 @@ PAGES = (
     "/graph",
     "/training",
     "/lab",
+    "/stepper",
 )  # paths that the one index.html shows, each by a component of its own
 
 

@@ -1,5 +1,7 @@
 /** What the server says, in types; asking it; and merging what it pushes. */
 
+import { embeddedAnswer, isEmbedded } from "./embedded";
+
 export type Figure = number | "NaN" | "Infinity" | "-Infinity";
 export type Figures = Readonly<Record<string, Figure>>;
 
@@ -89,6 +91,7 @@ export async function ask<T>(path: string, options?: RequestInit): Promise<T> {
 
 /** The server's answer; an ApiError if it is none, or no success. */
 export async function answer(path: string, options?: RequestInit): Promise<Response> {
+  if (isEmbedded()) return kept(path);
   const response = await fetch(path, options).catch(() => {
     throw new ApiError(0, "The studio's server does not answer.", "chainrule studio starts it.");
   });
@@ -100,6 +103,13 @@ export async function answer(path: string, options?: RequestInit): Promise<Respo
     said.error ?? `The studio's server answered ${response.status}.`,
     said.remedy ?? "Load the page again.",
   );
+}
+
+/** What a saved file knows. */
+function kept(path: string): Response {
+  const found = embeddedAnswer(path);
+  if (found !== undefined) return Response.json(found);
+  throw new ApiError(404, "This file keeps no more.", "chainrule studio computes it.");
 }
 
 export const getRun = (name: string) => ask<RunDetails>(`/api/runs/${encodeURIComponent(name)}`);
