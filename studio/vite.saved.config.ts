@@ -13,6 +13,12 @@ export default defineConfig({
     assetsInlineLimit: Number.MAX_SAFE_INTEGER,
     cssCodeSplit: false,
     target: "es2022",
-    lib: { entry: "src/saved.ts", formats: ["iife"], name: "saved", fileName: () => "saved.js", cssFileName: "saved" },
+    lib: {
+      entry: "src/saved.ts",
+      formats: ["iife"],
+      name: "saved",
+      fileName: () => "saved.js",
+      cssFileName: "saved",
+    },
   },
 });

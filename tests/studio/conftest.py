@@ -110,7 +110,8 @@ SHOTS = os.environ.get("CHAINRULE_SCREENSHOTS")  # a folder for pictures of each
 GEOMETRY = """(least) => {
     const found = [];
     const seen = (e) =>
-        e.checkVisibility({visibilityProperty: true}) && !e.closest(".unseen, .skip, .katex-mathml");
+        e.checkVisibility({visibilityProperty: true}) &&
+        !e.closest(".unseen, .skip, .katex-mathml");
     const root = document.documentElement;
     if (root.scrollWidth > window.innerWidth) found.push(`page ${root.scrollWidth} wide`);
     const texts = [];

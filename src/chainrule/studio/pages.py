@@ -16,10 +16,10 @@ ASSETS = Path(__file__).parent / "assets"  # made by Vite from studio/, see scri
 PAGES = (
     "/",
     "/network",
+    "/stepper",
     "/graph",
     "/training",
     "/lab",
-    "/stepper",
 )  # paths that the one index.html shows, each by a component of its own
 
 
