@@ -124,7 +124,7 @@ GEOMETRY = """(least) => {
         if (!node.data.replaceAll("\u200b", "").trim() || !seen(owner)) continue;
         const range = document.createRange();
         range.selectNodeContents(node);
-        const scrolls = owner.closest("[role=region]");
+        const scrolls = owner.closest("[role=region], nav ul");
         const size = parseFloat(getComputedStyle(owner).fontSize);
         if (size < 12) found.push(`${node.data}: ${size} px`);
         for (const box of range.getClientRects()) {
