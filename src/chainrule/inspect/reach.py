@@ -233,7 +233,11 @@ def _crossed(
     channels = rows[:, 1, None] * reads + np.arange(reads)
     index = [np.broadcast_to(rows[:, k, None], channels.shape) for k in range(rows.shape[1])]
     index[1] = channels
-    return np.ravel_multi_index(tuple(index), tuple(shape)).reshape(-1)
+    return _flat(index, shape)
+
+
+def _flat(index: Sequence[np.ndarray], shape: Sequence[int]) -> np.ndarray:
+    return np.asarray(np.ravel_multi_index(tuple(index), tuple(shape))).reshape(-1)
 
 
 # ---------------------------------------------------------------- sums
@@ -248,18 +252,18 @@ def _factors(node: Node, places: np.ndarray, look: Look) -> Iterator[Reads]:
         columns = np.moveaxis(look(right), -2, -1)[(*batch, column)]
         each, k = np.nonzero(columns)
         index = [along[each] for along in (*batch, row)]
-        yield left, np.ravel_multi_index((*index, k), left.shape)
+        yield left, _flat((*index, k), left.shape)
     else:
         rows = _unique(*batch, row)[..., None] + 0 * inner
-        yield left, np.ravel_multi_index((*rows.swapaxes(0, 1), inner + 0 * rows[:, 0]), left.shape)
+        yield left, _flat((*rows.swapaxes(0, 1), inner + 0 * rows[:, 0]), left.shape)
     if look.fixed(left):
         each, k = np.nonzero(look(left)[(*batch, row)])
         index = [along[each] for along in batch]
-        yield right, np.ravel_multi_index((*index, k, column[each]), right.shape)
+        yield right, _flat((*index, k, column[each]), right.shape)
     else:
         columns = _unique(*batch, column)[..., None] + 0 * inner
         *before, last = columns.swapaxes(0, 1)
-        yield right, np.ravel_multi_index((*before, inner + 0 * last, last), right.shape)
+        yield right, _flat((*before, inner + 0 * last, last), right.shape)
 
 
 def _axes(node: Node) -> set[int]:
@@ -284,8 +288,8 @@ def _lines(node: Node, places: np.ndarray) -> np.ndarray:
 
 
 def _terms(node: Node, places: np.ndarray, look: Look) -> Iterator[Reads]:
-    for place in places:
+    for place in places.tolist():
         at = tuple(int(i) for i in np.unravel_index(place, node.shape)) if node.shape else ()
         for factor in TERMS[node.op.name](node, at, look).factors:
             if isinstance(factor, tuple):
-                yield factor
+                yield factor[0], np.asarray(factor[1])

@@ -15,7 +15,19 @@ from chainrule.inspect.element.scopes import backward, forward
 from chainrule.inspect.element.step import Step
 from chainrule.inspect.element.trees import Trees
 
-__all__ = ["Layer", "described", "find_layers", "node_name", "patches", "scores", "targets"]
+__all__ = [
+    "Layer",
+    "box",
+    "described",
+    "figures",
+    "find_layers",
+    "maps_of",
+    "node_name",
+    "of_sample",
+    "patches",
+    "scores",
+    "targets",
+]
 
 PERCENT = 99.5  # of |v| over a layer's channels: what is larger is clipped in its picture
 MOST_MAPS = 16  # shown of a layer that has more than MANY
@@ -77,8 +89,8 @@ def node_name(node: Node) -> str:
 def described(step: Step, layer: Layer, sample: int) -> dict[str, Any]:
     """A layer as a page shows it, for one sample."""
     node = step.order[layer.node]
-    value = _of_sample(step, layer.node, "value", sample)
-    maps = _maps(node.shape[1:])
+    value = of_sample(step, layer.node, "value", sample)
+    maps = maps_of(node.shape[1:])
     return {
         "node": layer.node,
         "name": layer.name,
@@ -90,20 +102,21 @@ def described(step: Step, layer: Layer, sample: int) -> dict[str, Any]:
         "rows": maps[1],
         "columns": maps[2],
         "shown": _largest(value, maps[0]),
-        "value": _figures(value),
-        "bar": _figures(_of_sample(step, layer.node, "bar", sample)),
+        "value": figures(value),
+        "bar": figures(of_sample(step, layer.node, "bar", sample)),
     }
 
 
-def _of_sample(step: Step, node: int, kind: str, sample: int) -> np.ndarray | None:
+def of_sample(step: Step, node: int, kind: str, sample: int) -> np.ndarray | None:
+    """A sample's row of what was recorded; None for what was not kept."""
     array = step.array(node, kind)
     return None if array is None or sample >= len(array) else array[sample]
 
 
-def _maps(shape: tuple[int, ...]) -> tuple[int, int, int]:
+def maps_of(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """How many pictures of how many rows and columns a sample's value is; 0 rows: a strip.
 
-    >>> _maps((6, 28, 28)), _maps((120,)), _maps((17, 64))
+    >>> maps_of((6, 28, 28)), maps_of((120,)), maps_of((17, 64))
     ((6, 28, 28), (1, 0, 120), (1, 17, 64))
     """
     if len(shape) < 2:
@@ -123,7 +136,7 @@ def _largest(value: np.ndarray | None, maps: int) -> list[int]:
     return sorted(order[:MOST_MAPS].tolist())
 
 
-def _figures(array: np.ndarray | None) -> dict[str, Any] | None:
+def figures(array: np.ndarray | None) -> dict[str, Any] | None:
     """Scale, range and root mean square; None for what was not kept."""
     if array is None:
         return None
@@ -160,7 +173,7 @@ def scores(step: Step, layers: list[Layer], sample: int) -> dict[str, Any] | Non
         if node.op.name not in ("softmax", "log_softmax") or len(node.shape) != 2:
             continue
         source = step.number[node.inputs[0]]
-        value = _of_sample(step, number, "value", sample)
+        value = of_sample(step, number, "value", sample)
         if source not in known or value is None:
             continue
         exact = value.astype(np.float64)
@@ -204,7 +217,7 @@ def patches(
             continue
         for source, places in follow(step, number, flats).items():
             waiting.setdefault(source, []).extend(places)
-    return [_box(step, number, flats) for number, flats in sorted(found.items())]
+    return [box(step, number, flats) for number, flats in sorted(found.items())]
 
 
 def _read(step: Step, number: int, flats: np.ndarray) -> dict[int, list[np.ndarray]]:
@@ -236,11 +249,11 @@ def _sent(step: Step, number: int, flats: np.ndarray) -> dict[int, list[np.ndarr
     return {reader: places for reader, places in found.items() if places}
 
 
-def _box(step: Step, number: int, flats: np.ndarray) -> dict[str, Any]:
+def box(step: Step, number: int, flats: np.ndarray) -> dict[str, Any]:
     """The smallest box around places, without the axis of the samples; last axes are a picture."""
     shape = step.order[number].shape
     places = np.stack(np.unravel_index(flats, shape))[1:]
-    rows = _maps(shape[1:])[1]
+    rows = maps_of(shape[1:])[1]
     if not len(places):
         places = np.zeros((1, len(flats)), np.int64)
     if rows == 0:

@@ -13,7 +13,11 @@ from chainrule.errors import UsageError, message
 __all__ = ["ASSETS", "PAGES", "Pages", "check_built"]
 
 ASSETS = Path(__file__).parent / "assets"  # made by Vite from studio/, see scripts/studio.py
-PAGES = ("/", "/network")  # paths that the one index.html shows, each by a component of its own
+PAGES = (
+    "/",
+    "/network",
+    "/filters",
+)  # paths that the one index.html shows, each by a component of its own
 
 
 def check_built(folder: Path = ASSETS) -> None:

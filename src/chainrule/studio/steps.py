@@ -5,6 +5,9 @@
     GET /api/runs/NAME/steps/KIND/STEP                  graph, calls, sizes of values and signals
     GET /api/runs/NAME/steps/KIND/STEP/layers?sample=                the model's calls as pictures
     GET /api/runs/NAME/steps/KIND/STEP/patch?node=&what=&index=      what a unit reads in them
+    GET /api/runs/NAME/steps/KIND/STEP/field?node=&index=            all that a unit depends on
+    GET /api/runs/NAME/steps/KIND/STEP/filters                       convolutions' weights
+    GET /api/runs/NAME/films/KIND?name=&from=                        one of them in all kept steps
     GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=     numbers, as bytes
     GET /api/runs/NAME/steps/KIND/STEP/element?node=&what=&index=    how one of them was computed
 
@@ -29,6 +32,8 @@ from starlette.routing import Route
 from chainrule.errors import NameNotFoundError, UsageError, message
 from chainrule.graph import Node
 from chainrule.inspect.element import Elements
+from chainrule.studio.fields import field
+from chainrule.studio.filters import Films, filters
 from chainrule.studio.layers import (
     Layer,
     described,
@@ -74,6 +79,7 @@ class Steps:
     def __init__(self, runs: Runs) -> None:
         self._runs, self._lock = runs, threading.Lock()
         self._open: OrderedDict[Any, _Open] = OrderedDict()
+        self._films = Films()
 
     @property
     def routes(self) -> list[Route]:
@@ -85,6 +91,9 @@ class Steps:
             step: self.graph,
             f"{step}/layers": self.layers,
             f"{step}/patch": self.patch,
+            f"{step}/field": self.field,
+            f"{step}/filters": self.filters,
+            "/api/runs/{name}/films/{kind}": self.film,
             f"{step}/array": self.array,
             f"{step}/element": self.element,
         }
@@ -177,6 +186,23 @@ class Steps:
         flat = held.flat(_checked(step, number), _index(request))
         return _json({"boxes": patches(held, step.layers, number, what, flat)})
 
+    def field(self, request: Request) -> Response:
+        """What a unit depends on in the layers before it, and size, jump and start with numbers."""
+        step = self._step(request)
+        number, index = _checked(step, _number(request, "node")), _index(request)
+        return _json(field(step.elements.step, step.layers, number, index))
+
+    def filters(self, request: Request) -> Response:
+        """The weights of the convolutions, which filters are dead in this step, which are alike."""
+        return _json({"banks": filters(self._step(request).elements.step)})
+
+    def film(self, request: Request) -> Response:
+        """A convolution's weights in some of the kept steps, from the one with this number on."""
+        kind, name = request.path_params["kind"], request.query_params.get("name", "")
+        _check_kind(kind)
+        begin = _number(request, "from", 0)
+        return _json(self._films.film(self._records(request), kind, name, begin))
+
     def array(self, request: Request) -> Response:
         """The numbers of a node's value or error signal, of one sample if it is asked for."""
         step, number, what = self._step(request), _number(request, "node"), _what(request)
@@ -218,8 +244,7 @@ class Steps:
 
     def _step(self, request: Request) -> _Open:
         kind, step = request.path_params["kind"], request.path_params["step"]
-        if kind not in KINDS:
-            raise UsageError(message("studio", repr(kind), " or ".join(KINDS)))
+        _check_kind(kind)
         records = self._records(request)
         path = records.path(step, kind)
         try:
@@ -263,6 +288,11 @@ def _checked(step: _Open, number: int) -> int:
     if not 0 <= number < len(step.nodes):
         raise UsageError(message("studio", f"node {number}", f"0 to {len(step.nodes) - 1}"))
     return number
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise UsageError(message("studio", repr(kind), " or ".join(KINDS)))
 
 
 def _number(request: Request, name: str, default: int | None = None) -> int:
