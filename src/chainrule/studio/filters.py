@@ -132,6 +132,7 @@ def _described(step: Step, bank: Bank) -> dict[str, Any]:
         "map_shape": list(node.shape[1:]),
         "map_op": node.op.name,
         "linear": bank.linear,
+        "colours": depth == 3 and not step.order[bank.op].inputs[0].inputs,
         "shape": list(step.order[bank.node].shape),
         "filters": k,
         "depth": depth,
