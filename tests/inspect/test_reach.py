@@ -128,7 +128,7 @@ def test_what_is_reached_is_what_moves_it(name):
     some |= {tuple(int(draws.integers(size)) for size in shape) for _ in range(6)}
     for index in some:
         found = reach_of(step, output, step.flat(output, (1, *index)))
-        assert not found.others
+        assert not found.joins
         source = min(fed(step))
         sample = found.places[source] - np.prod(SIZE)  # of sample 1
         assert sample.tolist() == moved(net, index).tolist()
@@ -159,7 +159,7 @@ def test_means_of_a_batch_are_said_and_not_followed():
     _, step, _ = recorded(net)
     output = output_of(step)
     found = reach_of(step, output, step.flat(output, (1, 0, 2, 2)))
-    assert found.others
+    assert {step.order[k].op.name for k in found.joins} == {"moments"}
     assert len(found.places[min(fed(step))]) == 2 * 3 * 3
 
 

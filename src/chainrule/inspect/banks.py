@@ -48,7 +48,7 @@ class Pair(NamedTuple):
 
 def banks(step: Step) -> list[Bank]:
     """The banks of a step in the order of their use, each parameter once."""
-    data, found = fed(step), dict[int, Bank]()
+    data, found = fed(step, joined=False), dict[int, Bank]()
     for number, node in enumerate(step.order):
         weight = _weight(step, node) if node.op.name == "conv" else None
         if weight is None or weight in found:
@@ -151,7 +151,7 @@ def duplicates(weights: np.ndarray) -> list[Pair]:
 
     weights: f[K, …].  A filter of one number has no direction, one of zeros none either.
 
-    >>> duplicates(np.array([[1.0, 2.0], [-2.0, -4.0], [2.0, -1.0]]))
+    >>> duplicates(np.array([[3.0, 4.0], [-6.0, -8.0], [4.0, -3.0]]))
     [Pair(first=0, second=1, cosine=-1.0)]
     """
     rows = weights.reshape(len(weights), -1).astype(np.float64)

@@ -34,12 +34,12 @@ ALONG = ("sum", "amax", "amin", "argmax", "argsort", "moments", "logsumexp", "lo
 class Reach:
     """``places`` has, for each node that is reached, the flat places in its value.
 
-    ``others``: numbers of the whole batch (means of a batch normalisation) are read too; through
-    them every sample moves the element, and they are not followed.
+    ``joins``: nodes that make one number of all samples, such as the means of a batch
+    normalisation; through them every sample moves the element, and they are not followed.
     """
 
     places: dict[int, np.ndarray]
-    others: bool
+    joins: frozenset[int]
 
 
 def reach(tape: Tape, node: int, index: tuple[int, ...]) -> dict[int, np.ndarray]:
@@ -70,18 +70,18 @@ def reach_of(step: Step, node: int, flat: int) -> Reach:
     look = Look(step, data)
     waiting: dict[int, list[np.ndarray]] = {node: [np.array([flat])]}
     found: dict[int, np.ndarray] = {}
-    others = False
+    joins: set[int] = set()
     while waiting:
         number = max(waiting)
         places = np.unique(np.concatenate(waiting.pop(number)))
         found[number] = places
         if _joins(step, number):
-            others = True
+            joins.add(number)
             continue
         for source, read in reads(step.order[number], places, look):
             if step.number[source] in data:
                 waiting.setdefault(step.number[source], []).append(read)
-    return Reach(found, others)
+    return Reach(found, frozenset(joins))
 
 
 def _joins(step: Step, number: int) -> bool:
@@ -92,13 +92,15 @@ def _joins(step: Step, number: int) -> bool:
     return 0 in _axes(node)
 
 
-def fed(step: Step) -> set[int]:
-    """The nodes that depend on the samples' data, and these data."""
+def fed(step: Step, joined: bool = True) -> set[int]:
+    """The nodes that depend on the samples' data, and these data; joined: through means as well."""
     found: set[int] = set()
     for number, node in enumerate(step.order):
         if not node.inputs:
             if node.op is leaf.data and number in step.samples:
                 found.add(number)
+        elif not joined and _joins(step, number):
+            continue
         elif any(step.number[source] in found for source in node.inputs):
             found.add(number)
     return found

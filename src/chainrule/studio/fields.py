@@ -2,7 +2,7 @@
 
 The places come from the recorded graph, element by element (``inspect.reach``); size, jump and
 start from the shapes along the same graph (``inspect.receptive_field``).  Two ways to one answer:
-where the second, a box around all paths, is larger than what is really read, the page says so.
+where the second, a box around all paths, is not what is really read, the page says so.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule.graph import Node
 from chainrule.inspect.element.step import Step
-from chainrule.inspect.reach import fed, reach_of
+from chainrule.inspect.reach import Reach, fed, reach_of
 from chainrule.inspect.receptive_field import WINDOWS, Field, fields_from
 from chainrule.studio.layers import Layer, box, maps_of, node_name, of_sample
 
@@ -30,9 +30,9 @@ def field(step: Step, layers: list[Layer], node: int, index: tuple[int, ...]) ->
     return {
         "node": node,
         "index": list(index),
-        "others": found.others,
+        "others": bool(found.joins),
         "layers": [_seen(step, layer.node, found.places[layer.node], index) for layer in seen],
-        "formula": _formula(step, seen, found.places, node, index),
+        "formula": _formula(step, seen, found, node, index),
     }
 
 
@@ -79,13 +79,13 @@ def _runs(mask: np.ndarray) -> list[list[int]]:
 def _formula(
     step: Step,
     seen: Sequence[Layer],
-    places: dict[int, np.ndarray],
+    found: Reach,
     node: int,
     index: tuple[int, ...],
 ) -> dict[str, Any] | None:
     """Size, jump, start and centre with their numbers; None where no window moves over the data."""
     values = {each: step.array(k, "value") for k, each in enumerate(step.order)}
-    nodes = [step.order[k] for k in sorted(places)]
+    nodes = [step.order[k] for k in sorted(found.places.keys() - found.joins)]
     for layer in seen:
         source = step.order[layer.node]
         if source.inputs or layer.node == node:
@@ -94,7 +94,7 @@ def _formula(
         last = fields.get(step.order[node])
         if last is not None:
             rows = [row for each in nodes[1:] if (row := _row(step, each, fields))]
-            exact = box(step, layer.node, places[layer.node])
+            exact = box(step, layer.node, found.places[layer.node])
             return {"input": layer.node, "rows": rows} | _unit(last, source, index, exact)
     return None
 
@@ -105,8 +105,8 @@ def _unit(last: Field, source: Node, index: tuple[int, ...], exact: Any) -> dict
     sides = source.shape[-len(last.size) :]
     place = _place(last, index)
     if last.jump is None or place is None:
-        return found | {"larger": False}
-    starts, centres, larger = [], [], False
+        return found | {"differs": False}
+    starts, centres, differs = [], [], False
     ranges = [exact["rows"], exact["columns"]][-len(sides) :]
     for low, jump, p, size, side, (first, end) in zip(
         last.start, last.jump, place, last.size, sides, ranges, strict=True
@@ -115,12 +115,12 @@ def _unit(last: Field, source: Node, index: tuple[int, ...], exact: Any) -> dict
         starts.append(f"{_text(low)} + {p} · {_text(jump)} = {_text(begin)}")
         centre = begin + Fraction(size - 1, 2)
         centres.append(f"{_text(begin)} + ({size} − 1) / 2 = {_text(centre)}")
-        larger |= (max(begin, 0), min(begin + size, side) - 1) != (first, end)
+        differs |= (max(begin, 0), min(begin + size, side) - 1) != (first, end)
     return found | {
         "jump": [_text(jump) for jump in last.jump],
         "start": starts,
         "centre": centres,
-        "larger": larger,
+        "differs": differs,
     }
 
 

@@ -29,7 +29,7 @@ export interface Formula {
   readonly jump: readonly string[] | null;
   readonly start: readonly string[] | null;
   readonly centre: readonly string[] | null;
-  readonly larger: boolean; // the formula's box than what is really seen
+  readonly differs: boolean; // the formula's box from what is really seen
 }
 
 export interface Field {
