@@ -122,7 +122,8 @@ class Schedule:
             return True
         if step == (self._total or 0) - 1:
             return True
-        spent, whole = self._spent + self.writing, time.perf_counter() - self._begun
+        # Steps wait for the slowest core: what the writer takes of one, all of them lose.
+        spent, whole = self._spent + 2 * self.writing, time.perf_counter() - self._begun
         return self._is_even(step) and spent <= SHARE * whole
 
     def _is_even(self, step: int) -> bool:
