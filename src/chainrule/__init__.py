@@ -474,7 +474,7 @@ def _summarise(module: nn.Module, *arguments: Any) -> Any:
 
 
 def _drawn(graph: Graph) -> str:
-    """Graph's picture in a notebook: graph.py stands below inspect/, too.  "" for what can't be drawn."""
+    """Graph's picture in a notebook, since graph.py stands below inspect/; "" if there is none."""
     if builtins.any(getattr(node, "consumed", None) for node in graph.outputs.values()):
         return ""  # its backward has let the history go
     layers = importlib.import_module("chainrule.inspect.draw.layers")

@@ -102,7 +102,7 @@ def notebook():
         page = f"<!doctype html><html lang=en><title>cell</title><body>{html}</body></html>"
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):  # noqa: N802
+            def do_GET(self):
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.end_headers()
