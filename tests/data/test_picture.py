@@ -23,10 +23,18 @@ from chainrule.data import (
     Scale,
     Upsample,
     digits,
+    picture_like,
     prepare_picture,
     rasterise,
 )
-from chainrule.data.picture import as_digits, as_mnist, crop_to_ink, find_ink, read_grey
+from chainrule.data.picture import (
+    as_digits,
+    as_mnist,
+    crop_to_ink,
+    find_ink,
+    read_colour,
+    read_grey,
+)
 from chainrule.errors import DataError
 
 TRANSFORMS = Compose((Scale(16), Upsample(28), CentreByMass(), RandomElastic()))
@@ -445,3 +453,38 @@ def test_arrays_of_other_shapes(shape):
 )
 def test_arrays_of_no_numbers(array):
     assert "needs finite numbers" in error_of(array)
+
+
+# --- like other inputs --------------------------------------------------------------------------
+
+
+def test_like_inputs_of_any_range():
+    """Paper takes the end of the range that most numbers are near, ink the other."""
+    light = np.full((2, 1, 20, 14), 0.5, np.float32)
+    light[:, :, 3, 3] = -1.5
+    seen = picture_like(drawn(), light)
+    assert seen.input.shape == (1, 1, 20, 14) and seen.input.dtype == np.float32
+    assert seen.input[0, 0, 0, 0] == 0.5 and seen.input.min() < -1
+    assert seen.grid.shape == (20, 14)
+    dark = picture_like(drawn(), -light)
+    np.testing.assert_array_equal(dark.input, -seen.input)
+
+
+def test_a_colour_picture_keeps_its_middle_and_its_colours():
+    picture = np.zeros((10, 30, 3), np.uint8)
+    picture[:, 10:20] = [255, 128, 0]
+    seen = picture_like(picture, np.zeros((1, 3, 4, 4), np.float32))
+    np.testing.assert_allclose(seen.input[0, :, 2, 2], [1, 128 / 255, 0], atol=1e-6)
+    assert np.ptp(seen.input[0], axis=(1, 2)).max() < 1e-6
+
+
+def test_what_is_transparent_is_white_in_colour_too():
+    clear = np.zeros((4, 4, 4), np.uint8)
+    np.testing.assert_array_equal(read_colour(clear), np.ones((3, 4, 4)))
+    grey = read_colour(np.eye(4))
+    assert grey.shape == (3, 4, 4) and (grey[0] == grey[2]).all()
+
+
+def test_inputs_that_are_no_pictures():
+    with pytest.raises(DataError, match=r"got inputs \[2, 5\], needs pictures \[N,1,H,W\]"):
+        picture_like(drawn(), np.zeros((2, 5)))

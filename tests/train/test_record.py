@@ -219,3 +219,25 @@ def test_kept_steps_take_their_share_of_the_time_at_most(monkeypatch):
             kept, now = kept + 1, now + 0.05
             schedule.took(0.05)
     assert 8 <= kept <= 20  # of 60 that would be even
+
+
+def test_what_the_optimizer_followed_is_kept_if_it_was_clipped(tmp_path):
+    cr.manual_seed(1)
+    net = network()
+    trainer = Trainer(
+        net,
+        nn.CrossEntropyLoss(),
+        optim.SGD(net.parameters(), lr=0.5),
+        record=Recording(tmp_path, "steps=1"),
+        clip=lambda p: nn.utils.clip_grad_value_(p, 1e-3),
+    )
+    trainer.fit(DataLoader(TensorDataset(X, Y), 16), verbose=False)
+    kept, tape = Records(tmp_path / "record").read(1), Records(tmp_path / "record").tape(1)
+    assert set(kept["clipped"]) == {name for name, _ in net.named_parameters()}
+    for name, gradient in kept["clipped"].items():
+        bar = tape[name].bar.numpy()
+        np.testing.assert_array_equal(np.asarray(gradient), bar.clip(-1e-3, 1e-3))
+    assert abs(tape["5.weight"].bar.numpy()).max() > 1e-3
+    plain = Trainer(net, nn.CrossEntropyLoss(), trainer.optimizer, record=Recording(tmp_path / "b"))
+    plain.fit(DataLoader(TensorDataset(X, Y), 16), verbose=False)
+    assert Records(tmp_path / "b" / "record").read(0)["clipped"] == {}

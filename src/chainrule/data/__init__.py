@@ -39,7 +39,7 @@ from chainrule.data.image_sets import (
 )
 from chainrule.data.inpainting import Inpainting, random_masks
 from chainrule.data.loader import DataLoader
-from chainrule.data.picture import PreparedPicture, prepare_picture
+from chainrule.data.picture import PreparedPicture, picture_like, prepare_picture
 from chainrule.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -143,5 +143,6 @@ __all__ = [
     "MixUp",
     "from_spec",
     "PreparedPicture",
+    "picture_like",
     "prepare_picture",
 ]

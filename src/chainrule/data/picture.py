@@ -7,7 +7,7 @@
     input   f32[1,1,P,Q]  the grid after the run's deterministic transforms
 
 `prepare_picture` goes the whole way and keeps every stage, so that people can see what the network
-sees.
+sees.  For networks of other data `picture_like` makes the input like inputs that are there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ from chainrule.errors import DataError, message
 __all__ = [
     "PreparedPicture",
     "prepare_picture",
+    "picture_like",
+    "read_colour",
     "read_grey",
+    "resized",
     "find_ink",
     "crop_to_ink",
     "as_digits",
@@ -80,6 +83,52 @@ def prepare_picture(
     return PreparedPicture(grey, ink, digit, grid, transforms.deterministic()(grid[None, None]))
 
 
+def picture_like(source: Source, inputs: np.ndarray) -> PreparedPicture:
+    """The picture as an input like others, for data whose making is not known.
+
+    inputs: f[N,1,H,W] or f[N,3,H,W] that the network has seen.  Grey: the ink, fitted as MNIST's
+    images were (the longer side 20/28 of the room, the centre of mass in the middle); paper becomes
+    the end of the inputs' range that more of their numbers are near, ink the other.  Colour: cut to
+    the inputs' proportions around the middle, black becoming the least of their numbers, white the
+    largest.  Raises DataError as `prepare_picture`, and for inputs that are no pictures.
+
+    >>> from chainrule.data import rasterise
+    >>> seen = picture_like(rasterise([[(9, 4), (9, 30)]], 4, (40, 20)), np.zeros((2, 1, 14, 14)))
+    >>> seen.grid.shape, seen.grid.round(1)[7, 5:9].tolist(), seen.input.shape
+    ((14, 14), [0.0, 1.0, 0.0, 0.0], (1, 1, 14, 14))
+    """
+    if inputs.ndim != 4 or inputs.shape[1] not in (1, 3) or not inputs.size:
+        needs = "pictures [N,1,H,W] or [N,3,H,W]"
+        raise DataError(message("picture", f"inputs {list(inputs.shape)}", needs))
+    height, width = inputs.shape[2:]
+    low, high = float(inputs.min()), float(inputs.max())
+    low, high = (low, high) if low < high else (0.0, 1.0)
+    kind = inputs.dtype if inputs.dtype.kind == "f" else np.float32
+    if inputs.shape[1] == 3:
+        colour = _middle(read_colour(source), width / height)
+        grid = np.stack([resized(plane, height, width) for plane in colour])
+        return PreparedPicture(
+            colour, colour, colour, grid, (low + (high - low) * grid[None]).astype(kind)
+        )
+    grey = read_grey(source)
+    ink = find_ink(grey, name=_name(source))
+    digit = crop_to_ink(ink)
+    grid = _by_mass(digit, height, width)
+    dark = np.mean(inputs < (low + high) / 2) >= 0.5  # most of a picture is paper
+    begin, end = (low, high) if dark else (high, low)
+    seen = (begin + (end - begin) * grid[None, None]).astype(kind)
+    return PreparedPicture(grey, ink, digit, grid, seen)
+
+
+def _middle(colour: np.ndarray, proportion: float) -> np.ndarray:
+    """f32[3,H,W]: the largest part around the middle with this width / height."""
+    _, height, width = colour.shape
+    across, down = min(width, round(height * proportion)), min(height, round(width / proportion))
+    across, down = max(across, 1), max(down, 1)
+    top, left = (height - down) // 2, (width - across) // 2
+    return colour[:, top : top + down, left : left + across]
+
+
 def _name(source: Any) -> str:
     """What a message calls the picture."""
     if isinstance(source, str | PathLike):
@@ -98,12 +147,40 @@ def read_grey(source: Source) -> np.ndarray:
     [H,W], [H,W,1] or [1,H,W] in any range of values (its own range becomes 0 to 1), colour
     [H,W,3], or colour with alpha [H,W,4]: uint8 up to 255, fractions up to 1.
     """
+    return _grey(_pixels(source))
+
+
+def read_colour(source: Source) -> np.ndarray:
+    """Colour f32[3,H,W], 0 to 1, at most 512 pixels a side; ``source`` as in `read_grey`."""
+    pixels = _pixels(source, colour=True)
+    if pixels.shape[2] == 1:
+        return np.repeat(_grey(pixels)[None], 3, axis=0)
+    return np.moveaxis(_on_white(pixels, pixels[:, :, :3]), 2, 0)
+
+
+def _pixels(source: Source, colour: bool = False) -> np.ndarray:
+    """f32[H,W,1], or f32[H,W,3 or 4] from 0 to 1."""
     if isinstance(source, str | PathLike | bytes):
-        return _read_file(source)
+        return _read_file(source, colour)
     return _read_array(np.asarray(source))
 
 
-def _read_file(source: str | PathLike[str] | bytes) -> np.ndarray:
+def _grey(pixels: np.ndarray) -> np.ndarray:
+    if pixels.shape[2] == 1:
+        return pixels[:, :, 0]
+    luma = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+    return _on_white(pixels, pixels[:, :, :3] @ luma)
+
+
+def _on_white(pixels: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values of pixels as they look on white paper."""
+    if pixels.shape[2] < 4:
+        return values
+    alpha = pixels[:, :, 3].reshape(pixels.shape[:2] + (1,) * (values.ndim - 2))
+    return values * alpha + (1 - alpha)
+
+
+def _read_file(source: str | PathLike[str] | bytes, colour: bool) -> np.ndarray:
     # Pillow is loaded here and nowhere else: `import chainrule` loads NumPy alone.
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -125,16 +202,18 @@ def _read_file(source: str | PathLike[str] | bytes) -> np.ndarray:
     if image.width * image.height > MOST_PIXELS:
         raise _huge(name, f"{image.width} x {image.height} pixels")
     try:
-        image.draft("L", (LONGEST_SIDE, LONGEST_SIDE))  # JPEG: decoded small, in little memory
+        image.draft(
+            "RGB" if colour else "L", (LONGEST_SIDE, LONGEST_SIDE)
+        )  # JPEG: decoded small, in little memory
         image = ImageOps.exif_transpose(image)  # phones store photos lying on their side
         transparent = "A" in image.getbands() or "transparency" in image.info
         if not image.mode.startswith(("I", "F")):  # these are 16 and 32 bits of grey
-            image = image.convert("RGBA" if transparent else "L")
+            image = image.convert("RGBA" if transparent else "RGB" if colour else "L")
             image = image.reduce(_reduction(image.height, image.width))
         pixels = np.asarray(image)
     except Exception as error:
         raise _damaged(name, error) from error
-    return pixels / np.float32(255) if image.mode == "L" else _read_array(pixels)
+    return pixels[:, :, None] / np.float32(255) if image.mode == "L" else _read_array(pixels)
 
 
 def _huge(name: str, pixels: str) -> DataError:
@@ -171,15 +250,10 @@ def _read_array(array: np.ndarray) -> np.ndarray:
     blocks = blocks.reshape(height // step, step, width // step, step, channels)
     pixels = blocks.mean(axis=(1, 3), dtype=np.float32)
     if channels == 1:
-        grey = pixels[:, :, 0] - pixels.min()
-        return grey / (grey.max() or np.float32(1))
+        pixels = pixels - pixels.min()
+        return pixels / (pixels.max() or np.float32(1))
     white = np.iinfo(array.dtype).max if array.dtype.kind == "u" else max(1, array.max())
-    pixels /= np.float32(white)
-    grey = pixels[:, :, :3] @ np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-    if channels == 4:
-        alpha = pixels[:, :, 3]
-        grey = grey * alpha + (1 - alpha)
-    return grey
+    return pixels / np.float32(white)
 
 
 # --- ink ----------------------------------------------------------------------------------------
@@ -295,10 +369,10 @@ def as_digits(digit: np.ndarray) -> np.ndarray:
     """
     height, width = digit.shape
     across = int(np.clip(round(0.85 * 32 * width / height), 6, 24))
-    fitted = _resized(digit, 32, across)
+    fitted = resized(digit, 32, across)
     while fitted.sum() < 108 and np.ptp(digit) > 0:  # a hair-line would come out pale, not thin
         digit = _grown(digit)
-        fitted = _resized(digit, 32, across)
+        fitted = resized(digit, 32, across)
     left = (32 - across) // 2
     frame = np.pad(fitted, ((0, 0), (left, 32 - across - left)))
     frame = _upright(_with_usual_ink(frame))
@@ -337,24 +411,27 @@ def as_mnist(digit: np.ndarray) -> np.ndarray:
     The longer side becomes 20 pixels, and the centre of mass the middle of 28×28 (LeCun et al.,
     1998, section III.A).
     """
-    scale = 20 / max(digit.shape)
+    return 255 * _by_mass(digit, 28, 28)
+
+
+def _by_mass(digit: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """f32[h,w] -> f32[rows,columns]: 20/28 of the room, the centre of mass in its middle."""
+    scale = min(20 / 28 * rows / digit.shape[0], 20 / 28 * columns / digit.shape[1])
     height, width = (max(1, round(side * scale)) for side in digit.shape)
-    small = _resized(digit, height, width)
+    small = resized(digit, height, width)
     y = (small.sum(axis=1) @ np.arange(height) + small.sum() / 2) / small.sum()
     x = (small.sum(axis=0) @ np.arange(width) + small.sum() / 2) / small.sum()
-    top, left = (
-        int(np.clip(round(14 - y), 0, 28 - height)),
-        int(np.clip(round(14 - x), 0, 28 - width)),
-    )
-    frame = np.zeros((28, 28), np.float32)
-    frame[top : top + height, left : left + width] = 255 * small
+    top = int(np.clip(round(rows / 2 - y), 0, rows - height))
+    left = int(np.clip(round(columns / 2 - x), 0, columns - width))
+    frame = np.zeros((rows, columns), np.float32)
+    frame[top : top + height, left : left + width] = small
     return frame
 
 
 _GRIDS: dict[str, Any] = {"digits": as_digits, "mnist": as_mnist}
 
 
-def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """f32[H,W] -> f32[height,width]: each new pixel is the mean of the area that it covers."""
     return (_cover(image.shape[0], height) @ image @ _cover(image.shape[1], width).T).astype(
         np.float32

@@ -28,6 +28,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from chainrule.errors import ChainruleError
 from chainrule.studio.access import Guard
+from chainrule.studio.edits import ForgottenError
 from chainrule.studio.live import Live
 from chainrule.studio.pages import ASSETS, Pages
 from chainrule.studio.runs import Runs
@@ -64,7 +65,12 @@ def make_app(
         WebSocketRoute("/api/live", Live(api.state).serve),
         Mount("/", Pages(assets)),
     ]
-    errors = {HTTPException: _http_error, ChainruleError: _our_error, Exception: _bug}
+    errors = {
+        HTTPException: _http_error,
+        ForgottenError: _forgotten,
+        ChainruleError: _our_error,
+        Exception: _bug,
+    }
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=errors)
     return Guard(app, token, port, framed)
 
@@ -144,6 +150,10 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 def _our_error(request: Request, error: Exception) -> Response:
     return _error(422, str(error), "Mend what it names, then look again.")
+
+
+def _forgotten(request: Request, error: Exception) -> Response:
+    return _error(404, f"The edit {error} is forgotten.", "Undo all, or make it again.")
 
 
 def _bug(request: Request, error: Exception) -> Response:

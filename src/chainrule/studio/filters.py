@@ -18,7 +18,7 @@ import numpy as np
 from chainrule.errors import NameNotFoundError, message
 from chainrule.inspect.banks import Bank, alive, banks, chosen, duplicates, numbers_of
 from chainrule.inspect.element.step import Step
-from chainrule.studio.layers import figures
+from chainrule.studio.layers import figures_of
 from chainrule.tape import tape_of
 from chainrule.train.records import Records
 
@@ -140,7 +140,7 @@ def _described(step: Step, bank: Bank) -> dict[str, Any]:
         "columns": columns,
         "shown": [] if weights is None else list(chosen(weights, MOST, MANY)),
         "channels": [] if weights is None else channels(weights),
-        "weights": figures(weights),
+        "weights": figures_of(weights),
         "samples": step.rows(),
         "alive": None if lives is None else lives[0],
         "most": None if lives is None else lives[1],

@@ -19,7 +19,7 @@ __all__ = [
     "Layer",
     "box",
     "described",
-    "figures",
+    "figures_of",
     "find_layers",
     "maps_of",
     "node_name",
@@ -102,8 +102,8 @@ def described(step: Step, layer: Layer, sample: int) -> dict[str, Any]:
         "rows": maps[1],
         "columns": maps[2],
         "shown": _largest(value, maps[0]),
-        "value": figures(value),
-        "bar": figures(of_sample(step, layer.node, "bar", sample)),
+        "value": figures_of(value),
+        "bar": figures_of(of_sample(step, layer.node, "bar", sample)),
     }
 
 
@@ -136,8 +136,8 @@ def _largest(value: np.ndarray | None, maps: int) -> list[int]:
     return sorted(order[:MOST_MAPS].tolist())
 
 
-def figures(array: np.ndarray | None) -> dict[str, Any] | None:
-    """Scale, range and root mean square; None for what was not kept."""
+def figures_of(array: np.ndarray | None) -> dict[str, Any] | None:
+    """Scale, range and root mean square of a picture; None for what was not kept."""
     if array is None:
         return None
     numbers = array.astype(np.float64).reshape(-1)
@@ -210,7 +210,8 @@ def patches(
     waiting: dict[int, list[np.ndarray]] = {node: [np.array([flat])]}
     found: dict[int, np.ndarray] = {}
     while waiting:
-        number = max(waiting) if kind == "value" else min(waiting)
+        choose = max if kind == "value" else min
+        number = choose(waiting, key=step.rank.__getitem__)
         flats = np.unique(np.concatenate(waiting.pop(number)))
         if number in known and number != node:
             found[number] = flats
@@ -230,7 +231,7 @@ def _read(step: Step, number: int, flats: np.ndarray) -> dict[int, list[np.ndarr
     return {
         source: places
         for (source, kind), places in trees.reads.items()
-        if kind == "value" and source in step.samples and source < number
+        if kind == "value" and source in step.samples and step.rank[source] < step.rank[number]
     }
 
 

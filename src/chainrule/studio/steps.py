@@ -10,9 +10,15 @@
     GET /api/runs/NAME/films/KIND?name=&from=                        one of them in all kept steps
     GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=     numbers, as bytes
     GET /api/runs/NAME/steps/KIND/STEP/element?node=&what=&index=    how one of them was computed
+    GET /api/runs/NAME/steps/KIND/STEP/update?node=&index=           the optimizer's: update.py
 
-KIND is "batch" or "probe", ``what`` is "value" or "bar".  Arrays are little-endian in C order; the
-headers X-Shape and X-Dtype say what they are.
+    POST /api/runs/NAME/steps/KIND/STEP/edits                       run it again, changed: edits.py
+    POST /api/runs/NAME/steps/KIND/STEP/see?node=                   a drawing as an input: seeing.py
+
+KIND is "batch" or "probe", ``what`` is "value" or "bar"; of an array also "update" or "after", the
+change of a parameter in a batch and what it then is.  Arrays are little-endian in C order; the
+headers X-Shape and X-Dtype say what they are.  What is asked for of a step is answered of an edited
+one with ``?edit=ID``.
 """
 
 from __future__ import annotations
@@ -20,65 +26,41 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from chainrule.errors import NameNotFoundError, UsageError, message
-from chainrule.graph import Node
-from chainrule.inspect.element import Elements
+from chainrule.studio.bodies import content_type, sent_bytes, sent_json
+from chainrule.studio.edits import Edit, Edits, asked_edit, edited, recorded_seed
 from chainrule.studio.fields import field
 from chainrule.studio.filters import Films, filters
-from chainrule.studio.layers import (
-    Layer,
-    described,
-    find_layers,
-    node_name,
-    patches,
-    scores,
-    targets,
-)
+from chainrule.studio.layers import described, patches, scores, targets
+from chainrule.studio.opened import Opened
 from chainrule.studio.runs import Runs, plain_json
-from chainrule.tape import Tape, sample_nodes, tape_of
+from chainrule.studio.seeing import MOST_BYTES, made_as, seen_page
+from chainrule.studio.update import update_array, update_page
+from chainrule.tape import tape_of
 from chainrule.train.records import KINDS, Records
 
 __all__ = ["Steps"]
 
 OPEN = 8  # steps that are held open
-WHATS = ("value", "bar")
-
-
-@dataclass
-class _Open:
-    """A step that was read."""
-
-    kept: dict[str, Any]
-    tape: Tape
-
-    @cached_property
-    def elements(self) -> Elements:
-        return Elements(self.tape, self.kept["batch"] or None)
-
-    @cached_property
-    def layers(self) -> list[Layer]:
-        return find_layers(self.elements.step, self.kept["calls"], self.kept["losses"])
-
-    @property
-    def nodes(self) -> list[Node]:
-        return self.tape._step.order
+WHATS, UPDATES = ("value", "bar"), ("update", "after")
 
 
 class Steps:
     """Answers on the steps of the runs.  Threads may share it; ``routes`` has its answers."""
 
     def __init__(self, runs: Runs) -> None:
-        self._runs, self._lock = runs, threading.Lock()
-        self._open: OrderedDict[Any, _Open] = OrderedDict()
+        self._runs, self._lock, self._edits = runs, threading.Lock(), Edits()
+        self._open: OrderedDict[Any, Opened] = OrderedDict()
+        self._changed: OrderedDict[Any, Opened] = OrderedDict()
         self._films = Films()
 
     @property
@@ -96,8 +78,11 @@ class Steps:
             "/api/runs/{name}/films/{kind}": self.film,
             f"{step}/array": self.array,
             f"{step}/element": self.element,
+            f"{step}/update": self.update,
         }
-        return [Route(path, answer) for path, answer in asked.items()]
+        routes = [Route(path, answer) for path, answer in asked.items()]
+        posted = {f"{step}/edits": self.edit, f"{step}/see": self.see}
+        return routes + [Route(path, answer, methods=["POST"]) for path, answer in posted.items()]
 
     # ------------------------------------------------------------ answers
 
@@ -125,7 +110,7 @@ class Steps:
         """The step without its arrays."""
         step = self._step(request)
         known = ("step", "epoch", "loss", "batch", "rows", "samples", "losses", "left_out")
-        samples = sample_nodes(step.nodes, step.kept["batch"])
+        samples = {step.nodes[k] for k in step.held.samples}
         return _json(
             {name: step.kept.get(name) for name in known}
             | {
@@ -133,6 +118,7 @@ class Steps:
                     self._described(step, number, node in samples)
                     for number, node in enumerate(step.nodes)
                 ],
+                "edit": step.edit,
                 "calls": [
                     {"root": root, "path": path, "node": node, "run": run}
                     for root, path, node, run in step.kept["calls"]
@@ -141,48 +127,51 @@ class Steps:
         )
 
     @staticmethod
-    def _described(step: _Open, number: int, samples: bool) -> dict[str, Any]:
-        node, kept = step.nodes[number], step.kept["nodes"][number]
+    def _described(step: Opened, number: int, samples: bool) -> dict[str, Any]:
+        node = step.nodes[number]
         return {
             "op": node.op.name,
             "formula": node.op.formula,
-            "inputs": kept["inputs"],
-            "meta": {name: repr(value) for name, value in kept["meta"].items()},
+            "inputs": [step.held.number[source] for source in node.inputs],
+            "meta": {name: repr(value) for name, value in node.meta.items()},
             "shape": list(node.shape),
             "dtype": node.dtype.name,
             "name": node.name,
             "scope": node.scope,
             "where": node.where,
             "samples": samples,
-            "value": _sizes(_array(step, number, "value"), samples),
-            "bar": _sizes(_array(step, number, "bar"), samples),
+            "value": _sizes(step.array(number, "value"), samples),
+            "bar": _sizes(step.array(number, "bar"), samples),
         }
 
     def layers(self, request: Request) -> Response:
         """The model's data and calls with the scales of their pictures, for one sample."""
         step, sample = self._step(request), _number(request, "sample", 0)
-        held, rows = step.elements.step, step.elements.step.rows()
+        held, rows = step.held, step.held.rows()
         if sample >= rows:
             raise UsageError(message("studio", f"sample {sample}", f"0 to {rows - 1}"))
         known = ("step", "epoch", "loss", "batch", "samples")
-        inputs = {
-            layer.node: layer.name for layer in step.layers if not step.nodes[layer.node].inputs
-        }
+        found, before = scores(held, step.layers, sample), step.before
+        if found is not None and before is not None:
+            earlier = scores(before.held, before.layers, sample)
+            found["before"] = None if earlier is None else earlier["shares"]
         return _json(
             {name: step.kept.get(name) for name in known}
             | {
                 "rows": rows,
                 "layers": [described(held, layer, sample) for layer in step.layers],
-                "scores": scores(held, step.layers, sample),
+                "scores": found,
                 "targets": targets(held, step.layers),
-                "names": [inputs.get(k) or node_name(node) for k, node in enumerate(step.nodes)],
+                "names": step.names,
+                "edit": step.edit,
+                "seed": step.edit["seed"] if step.edit else recorded_seed(step),
             }
         )
 
     def patch(self, request: Request) -> Response:
         """Boxes in the neighbouring layers around all that one element was computed from."""
         step, number, what = self._step(request), _number(request, "node"), _what(request)
-        held = step.elements.step
+        held = step.held
         flat = held.flat(_checked(step, number), _index(request))
         return _json({"boxes": patches(held, step.layers, number, what, flat)})
 
@@ -205,8 +194,12 @@ class Steps:
 
     def array(self, request: Request) -> Response:
         """The numbers of a node's value or error signal, of one sample if it is asked for."""
-        step, number, what = self._step(request), _number(request, "node"), _what(request)
-        array = _array(step, _checked(step, number), what)
+        step, number = self._step(request), _number(request, "node")
+        what = _what(request, (*WHATS, *UPDATES))
+        if what in UPDATES:
+            array = update_array(step, _checked(step, number), what)
+        else:
+            array = step.array(_checked(step, number), what)
         if array is None:
             node = step.nodes[number]
             got = f"the {what} of node {number}, {node.op.name} {node.type}"
@@ -233,19 +226,83 @@ class Steps:
         found = step.elements.at(_checked(step, number), what, index, sample)
         return _json(found.page())
 
+    def update(self, request: Request) -> Response:
+        """A parameter's update, for one of its elements: see ``update.py``."""
+        step, number = self._step(request), _number(request, "node")
+        index = _index(request) if "index" in request.query_params else None
+        records = self._records(request)
+
+        def earlier(other: int, kind: str) -> Opened | None:
+            kept = other in records.steps(kind)
+            return self._opened(records, other, kind) if kept else None
+
+        at = request.path_params["step"]
+        return _json(update_page(step, earlier, at, _checked(step, number), index))
+
+    async def edit(self, request: Request) -> Response:
+        """Run a step again with something changed: see ``edits.py``."""
+        asked = await sent_json(request)
+        return await run_in_threadpool(self._edit, request, asked)
+
+    def _edit(self, request: Request, asked: Any) -> Response:
+        opened = self._recorded(request)
+        edit = asked_edit(asked, opened, self._edits)
+        found = self._run(request, opened, edit)
+        self._edits.add(edit)
+        return _json(found.edit)
+
+    async def see(self, request: Request) -> Response:
+        """A picture as the network sees it: see ``seeing.py``."""
+        sent = await sent_bytes(request, MOST_BYTES)
+        return await run_in_threadpool(self._see, request, content_type(request), sent)
+
+    def _see(self, request: Request, kind: str, sent: bytes) -> Response:
+        number = _number(request, "node") if "node" in request.query_params else None
+        sizes = None
+        if {"rows", "columns"} <= request.query_params.keys():
+            sizes = _number(request, "rows"), _number(request, "columns")
+        folder = self._folder(request)
+        found = seen_page(self._recorded(request), made_as(folder), number, kind, sent, sizes)
+        return _json(found)
+
     # ------------------------------------------------------------ reading
 
     def _records(self, request: Request) -> Records:
+        return Records(self._folder(request) / "record")
+
+    def _folder(self, request: Request) -> Path:
         name = request.path_params["name"]
         folder = self._runs.folder_of(name)
         if folder is None:
             raise NameNotFoundError(message("studio", f"the run {name}", "one that is there"))
-        return Records(folder / "record")
+        return folder
 
-    def _step(self, request: Request) -> _Open:
+    def _step(self, request: Request) -> Opened:
+        """The step that is asked for, with the edit that is."""
+        opened, name = self._recorded(request), request.query_params.get("edit")
+        return self._run(request, opened, self._edits.get(name)) if name else opened
+
+    def _run(self, request: Request, opened: Opened, edit: Edit) -> Opened:
+        """The step with an edit; of the latest ones it is known."""
+        key = id(opened), edit.id
+        with self._lock:
+            found = self._changed.get(key)
+            if found is not None and found.before is opened:
+                self._changed.move_to_end(key)
+                return found
+        found = edited(opened, edit)
+        with self._lock:
+            self._changed[key] = found
+            while len(self._changed) > OPEN:
+                self._changed.popitem(last=False)
+        return found
+
+    def _recorded(self, request: Request) -> Opened:
         kind, step = request.path_params["kind"], request.path_params["step"]
         _check_kind(kind)
-        records = self._records(request)
+        return self._opened(self._records(request), step, kind)
+
+    def _opened(self, records: Records, step: int, kind: str) -> Opened:
         path = records.path(step, kind)
         try:
             state = path.stat()
@@ -257,19 +314,12 @@ class Steps:
                 self._open.move_to_end(key)
                 return self._open[key]
         kept = records.read(step, kind)
-        found = _Open(kept, tape_of(kept))
+        found = Opened(kept, tape_of(kept))
         with self._lock:
             self._open[key] = found
             while len(self._open) > OPEN:
                 self._open.popitem(last=False)
         return found
-
-
-def _array(step: _Open, number: int, what: str) -> np.ndarray | None:
-    node, held = step.nodes[number], step.tape._step
-    if what == "value":
-        return held.holds[node].node.result() if node in held.holds else None
-    return held.bars[node].numpy() if node in held.bars else None
 
 
 def _sizes(array: np.ndarray | None, samples: bool) -> dict[str, Any] | None:
@@ -284,7 +334,7 @@ def _sizes(array: np.ndarray | None, samples: bool) -> dict[str, Any] | None:
     return {"rms": rms.tolist(), "most": most.tolist()}
 
 
-def _checked(step: _Open, number: int) -> int:
+def _checked(step: Opened, number: int) -> int:
     if not 0 <= number < len(step.nodes):
         raise UsageError(message("studio", f"node {number}", f"0 to {len(step.nodes) - 1}"))
     return number
@@ -310,10 +360,10 @@ def _index(request: Request) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def _what(request: Request) -> str:
+def _what(request: Request, known: tuple[str, ...] = WHATS) -> str:
     what = request.query_params.get("what", "value")
-    if what not in WHATS:
-        raise UsageError(message("studio", f"what={what}", " or ".join(WHATS)))
+    if what not in known:
+        raise UsageError(message("studio", f"what={what}", " or ".join(known)))
     return what
 
 

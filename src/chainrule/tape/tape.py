@@ -44,6 +44,7 @@ class _Step:
         self.bars: dict[Node, Tensor] = {}
         self.addends: dict[Node, list[Tensor]] = {}
         self.losses: list[Node] = []
+        self.together = False  # the losses are where one backward began, else each has its own
         self.versions: dict[int, int] = {}  # of the leaves, by the identity of their storage
 
     def twin(self, node: Recorded) -> Node:

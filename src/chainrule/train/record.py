@@ -233,6 +233,7 @@ class Recording(Callback):
             "samples": None if numbers is None else numbers[:BATCH],
             "optimizer": self._before,
             "after": {name: p.detach().numpy() for name, p in trainer.model.named_parameters()},
+            "clipped": _clipped(trainer),
         }
         writer.keep(step, "batch", kept_step(tape, trainer.samples, BATCH) | about)
         for old in self._schedule.thinned(writer.sizes):
@@ -288,6 +289,14 @@ def _optimizer(trainer: Trainer) -> dict[str, Any]:
                 "state": {name: _array(value) for name, value in state.items()},
             }
     return {"name": type(optimizer).__name__, "parameters": found}
+
+
+def _clipped(trainer: Trainer) -> dict[str, Any]:
+    """The gradients that the optimizer followed, if they were changed after the backward."""
+    if trainer.clip is None:
+        return {}
+    named = trainer.model.named_parameters()
+    return {name: _array(p.grad) for name, p in named if p.grad is not None}
 
 
 def _array(value: Any) -> Any:

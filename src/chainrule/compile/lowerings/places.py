@@ -33,9 +33,10 @@ def _without(ref: Ref, shape: Sizes, axis: int) -> Ref:
 def _check(lowering: Lowering, source: Node, index: Ref, least: int, size: int) -> None:
     """Stop the plan where an index is out of range, unless it was made within it."""
     made = source
-    while made.op.name in ("reshape", "expand", "permute", "slice"):
+    while made.inputs and made.op.name in ("reshape", "expand", "permute", "slice"):
         made = made.inputs[0]
-    if made.op.name == "class_index" and made.meta["classes"] <= size:
+    # Without inputs it was computed before this plan, by whatever op: only its numbers are known.
+    if made.inputs and made.op.name == "class_index" and made.meta["classes"] <= size:
         return
     body = Body()
     place = body.read(index)

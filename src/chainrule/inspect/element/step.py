@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.errors import IndexRangeError, UsageError, message
-from chainrule.graph import Node
+from chainrule.graph import Node, topological_order
 from chainrule.inspect.element.parts import Link
 from chainrule.inspect.element.recipes import derivative
 from chainrule.ops import leaf
@@ -39,7 +39,12 @@ class Step:
         self.order: list[Node] = step.order
         self.number = {node: k for k, node in enumerate(step.order)}
         self.batch = self._batch() if batch is None else batch
-        found = sample_nodes(step.order, self.batch) if self.batch else set()
+        ranked = topological_order(step.order)  # what an edit has added stands at the end
+        self.rank = [0] * len(ranked)  # of each node in an order in which inputs come first
+        for place, node in enumerate(ranked):
+            self.rank[self.number[node]] = place
+        self.ranked = [self.number[node] for node in ranked]
+        found = sample_nodes(ranked, self.batch) if self.batch else set()
         self.samples = {self.number[node] for node in found}
         self.readers: list[list[tuple[int, int]]] = [[] for _ in step.order]
         for k, node in enumerate(step.order):
@@ -133,9 +138,11 @@ class Step:
     def _all_arrivals(self) -> dict[int, list[Arrival]]:
         found: dict[int, list[Arrival]] = {}
         begun: list[dict[int, list[Arrival]]] = []
-        for loss in (self.number[loss] for loss in self._step.losses):
-            here: dict[int, list[Arrival]] = {loss: [Arrival(-1)]}
-            for reader in range(loss, -1, -1):
+        losses = [self.number[loss] for loss in self._step.losses]
+        for seeds in [losses] if self._step.together else [[loss] for loss in losses]:
+            here = {seed: [Arrival(-1)] for seed in seeds}
+            last = max((self.rank[seed] for seed in seeds), default=-1)
+            for reader in reversed(self.ranked[: last + 1]):
                 if reader in here and self.order[reader].inputs:
                     self._send(reader, here)
             begun.append(here)
