@@ -2,6 +2,7 @@
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import numpy as np
@@ -78,10 +79,10 @@ def test_one_server_for_all_looks_and_nobody_without_the_key(model):
     first, second = cr.look(model, X), cr.look(model, X)
     assert first.run != second.run
     assert first.url.replace(first.run, "") == second.url.replace(second.run, "")
-    from urllib.error import HTTPError
-
-    with pytest.raises(HTTPError, match="403"):
+    with pytest.raises(HTTPError, match="403") as refused:
         urlopen(first.url.partition("?")[0])
+    sent = refused.value.headers["Content-Security-Policy"]
+    assert sent == FRAMED["Content-Security-Policy"]
 
 
 def test_only_pages_of_this_machine_may_frame_it(model):
