@@ -81,7 +81,8 @@ def test_one_server_for_all_looks_and_nobody_without_the_key(model):
     assert first.url.replace(first.run, "") == second.url.replace(second.run, "")
     with pytest.raises(HTTPError, match="403") as refused:
         urlopen(first.url.partition("?")[0])
-    sent = refused.value.headers["Content-Security-Policy"]
+    with refused.value as answer:  # it holds a connection
+        sent = answer.headers["Content-Security-Policy"]
     assert sent == FRAMED["Content-Security-Policy"]
 
 
