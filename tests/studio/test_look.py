@@ -50,6 +50,14 @@ def test_nothing_of_the_model_changes_and_the_record_is_that_of_a_plain_pass(mod
     assert bar.tobytes() == model[0].weight.grad.numpy().tobytes()
 
 
+def test_what_goes_in_may_have_been_computed(model):
+    x = (cr.rand(2, 64) * 2).reshape(2, 1, 8, 8)
+    x.tolist()
+    look = cr.look(model, x)
+    (data,) = (node for node in tape_of(look).graph.leaves if node.shape == (2, 1, 8, 8))
+    assert data.op.name == "data"
+
+
 def test_losses(model):
     model.eval()
     values = cr.tensor(np.ones((5, 3), np.float32))

@@ -116,7 +116,8 @@ def look(model: Module, x: Any, y: Any = None, loss: Loss | None = None) -> Look
 
 
 def _tensor(x: Any) -> Tensor:
-    return x.detach() if isinstance(x, Tensor) else tensor(x)
+    """A leaf of its own: what x was computed from is no part of the pass."""
+    return tensor(x.numpy() if isinstance(x, Tensor) else x)
 
 
 def _loss(output: Any, y: Any, loss: Loss | None) -> Tensor:
