@@ -42,6 +42,8 @@ def build() -> None:
     STAMP.unlink(missing_ok=True)
     say("building the pages")
     npm("run", "--silent", "build", "--", "--logLevel", "warn")
+    saved = "vite.saved.config.ts"  # pages as one file, see src/chainrule/studio/export.py
+    npm("run", "--silent", "build", "--", "--logLevel", "warn", "--config", saved)
     STAMP.write_text(fingerprint(STUDIO), encoding="utf-8")
 
 

@@ -1,8 +1,9 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vitest/config";
+import { woff2Only } from "./fonts.ts";
 
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [svelte(), woff2Only()],
   build: {
     outDir: "../src/chainrule/studio/assets",
     emptyOutDir: true,

@@ -33,6 +33,7 @@ const TEXT = [
   "signal-lowest",
   "signal-highest",
   "not-a-number",
+  ...[0, 1, 2, 3, 4, 5, 6].map((tap) => `tap-${tap}`),
 ];
 
 test.each(["light", "dark"] as const)("%s: text can be read on paper and panel", (theme) => {

@@ -110,7 +110,7 @@ SHOTS = os.environ.get("CHAINRULE_SCREENSHOTS")  # a folder for pictures of each
 GEOMETRY = """(least) => {
     const found = [];
     const seen = (e) =>
-        e.checkVisibility({visibilityProperty: true}) && !e.closest(".unseen, .skip");
+        e.checkVisibility({visibilityProperty: true}) && !e.closest(".unseen, .skip, .katex-mathml");
     const root = document.documentElement;
     if (root.scrollWidth > window.innerWidth) found.push(`page ${root.scrollWidth} wide`);
     const texts = [];
@@ -120,7 +120,7 @@ GEOMETRY = """(least) => {
     const walker = document.createTreeWalker(open, NodeFilter.SHOW_TEXT);
     for (let node; (node = walker.nextNode()); ) {
         const owner = node.parentElement;
-        if (!node.data.trim() || !seen(owner)) continue;
+        if (!node.data.replaceAll("\u200b", "").trim() || !seen(owner)) continue;
         const range = document.createRange();
         range.selectNodeContents(node);
         const scrolls = owner.closest("[role=region]");
@@ -129,7 +129,8 @@ GEOMETRY = """(least) => {
         for (const box of range.getClientRects()) {
             if (!scrolls && (box.left < -0.5 || box.right > window.innerWidth + 0.5))
                 found.push(`${node.data}: outside`);
-            if (!scrolls) texts.push([node.data, box]);
+            // What floats over the page's end has its height left free there.
+            if (!scrolls && !owner.closest("[data-floats]")) texts.push([node.data, box]);
         }
         const style = getComputedStyle(owner);
         if (style.overflow === "hidden" && owner.scrollWidth > owner.clientWidth + 1)

@@ -14,7 +14,7 @@ def test_the_link_becomes_a_cookie_and_leaves_the_url(stranger):
     assert answer.headers["location"] == f"{OURS}/?run=a%26b"
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith(f"chainrule-{PORT}={TOKEN};")
-    assert "HttpOnly" in cookie and "SameSite=strict" in cookie
+    assert "HttpOnly" in cookie and "SameSite=lax" in cookie
     assert answer.headers["cache-control"] == "no-store"
     assert stranger.get("/").status_code == 200
 

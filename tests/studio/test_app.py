@@ -85,12 +85,12 @@ def test_what_is_no_request(client, body):
     answer = client.post(
         "/api/train", content=body, headers={"content-type": "application/json; charset=utf-8"}
     )
-    assert answer.status_code == 400
+    assert answer.status_code == 422
     said(answer)
 
 
 def test_a_form_of_another_page_is_no_request(client):
-    assert client.post("/api/train", content=b'{"system": "xor"}').status_code == 400
+    assert client.post("/api/train", content=b'{"system": "xor"}').status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,6 @@ def test_the_rest_of_the_api_is_an_error(client, method, path, status):
 
 
 def test_no_such_page_is_one_sentence(client):
-    answer = client.get("/graph")
+    answer = client.get("/no-page")
     assert (answer.status_code, answer.text) == (404, "Not Found: the studio begins at /.\n")
     assert client.post("/").status_code == 405

@@ -6,7 +6,7 @@ import pytest
 import chainrule as cr
 from chainrule import nn
 from chainrule.inspect.element.step import Step
-from chainrule.studio.fields import field
+from chainrule.studio.fields import reached
 from chainrule.studio.layers import Layer
 
 X = np.random.default_rng(0).uniform(1, 2, (3, 2, 9, 8)).astype(np.float32)
@@ -28,7 +28,7 @@ def test_the_formula_has_the_units_own_numbers():
     step, layers = recorded(
         nn.Conv2d(2, 3, 3, padding=1, dilation=2), nn.MaxPool2d((2, 1), (2, 1)), nn.Conv2d(3, 1, 2)
     )
-    found = field(step, layers, layers[3].node, (1, 0, 1, 2))
+    found = reached(step, layers, layers[3].node, (1, 0, 1, 2))
     assert not found["others"]
     formula = found["formula"]
     assert formula["size"] == [8, 6] and formula["jump"] == ["2", "1"]
@@ -50,7 +50,7 @@ def test_the_formula_has_the_units_own_numbers():
 
 def test_holes_are_not_lit():
     step, layers = recorded(nn.Conv2d(2, 1, (2, 2), dilation=(3, 2)))
-    found = field(step, layers, layers[1].node, (0, 0, 1, 3))
+    found = reached(step, layers, layers[1].node, (0, 0, 1, 3))
     data = found["layers"][0]
     assert data["runs"] == [[11, 11], [13, 13], [35, 35], [37, 37]]  # rows 1 and 4, of 8 columns
     assert data["count"] == 8 and data["of"] == 2 * 72 and data["same"]
@@ -70,8 +70,8 @@ class Beside(nn.Module):
 
 def test_only_the_paths_that_lead_to_the_unit_count():
     step, layers = recorded(Beside())
-    wide = field(step, layers, layers[1].node, (0, 0, 4, 4))
-    narrow = field(step, layers, layers[1].node, (0, 3, 4, 4))
+    wide = reached(step, layers, layers[1].node, (0, 0, 4, 4))
+    narrow = reached(step, layers, layers[1].node, (0, 3, 4, 4))
     assert wide["formula"]["size"] == [3, 3] and wide["layers"][0]["count"] == 18
     assert narrow["formula"]["size"] == [1, 1] and narrow["layers"][0]["count"] == 2
     assert not wide["formula"]["differs"] and not narrow["formula"]["differs"]
@@ -80,28 +80,28 @@ def test_only_the_paths_that_lead_to_the_unit_count():
 def test_where_the_formula_is_not_what_is_seen_it_says_so():
     """Of an enlarged map two neighbours may be copies of one value."""
     step, layers = recorded(nn.MaxPool2d(2), nn.Upsample(scale_factor=2), nn.Conv2d(2, 1, 2))
-    found = field(step, layers, layers[3].node, (0, 0, 0, 0))
+    found = reached(step, layers, layers[3].node, (0, 0, 0, 0))
     assert found["layers"][0]["rows"] == [0, 1]
     assert found["formula"]["size"] == [3, 3] and found["formula"]["differs"]
 
 
 def test_a_batchs_means_are_said_and_left_out_of_the_formula():
     step, layers = recorded(nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2))
-    found = field(step, layers, layers[2].node, (0, 0, 3, 3))
+    found = reached(step, layers, layers[2].node, (0, 0, 3, 3))
     assert found["others"] and found["formula"]["size"] == [3, 3]
     assert found["layers"][0]["count"] == 18
 
 
 def test_one_that_sees_all_has_no_jump():
     step, layers = recorded(nn.Conv2d(2, 2, 3), nn.Flatten(), nn.Linear(84, 2))
-    found = field(step, layers, layers[3].node, (0, 1))
+    found = reached(step, layers, layers[3].node, (0, 1))
     assert found["formula"]["size"] == [9, 8] and found["formula"]["jump"] is None
     assert found["layers"][0]["count"] == 144
 
 
 def test_the_map_that_is_shown_is_the_largest_that_is_seen():
     step, layers = recorded(nn.Conv2d(2, 5, 1), nn.Conv2d(5, 1, 1))
-    shown = field(step, layers, layers[2].node, (2, 0, 0, 0))["layers"][1]["map"]
+    shown = reached(step, layers, layers[2].node, (2, 0, 0, 0))["layers"][1]["map"]
     maps = step.array(layers[1].node, "value")[2].astype(float)
     assert shown == (maps**2).mean((1, 2)).argmax()
 
@@ -110,4 +110,4 @@ def test_the_map_that_is_shown_is_the_largest_that_is_seen():
 def test_an_index_outside_is_refused(index):
     step, layers = recorded(nn.Conv2d(2, 1, 3))
     with pytest.raises(cr.errors.IndexRangeError, match="within it"):
-        field(step, layers, layers[1].node, index)
+        reached(step, layers, layers[1].node, index)

@@ -140,9 +140,9 @@ def test_filters_of_a_step(recorded):
         ("films/probe?name=none", "filters 'none' in the last kept probe"),
         ("films/other?name=0.0.weight", "'other', needs batch or probe"),
         ("films/probe?name=0.0.weight&from=-1", "from as a whole number"),
-        ("steps/probe/3/field?node=99999&index=0", "node 99999"),
-        ("steps/probe/3/field?node=0&index=0,9,9", "index (0, 9, 9)"),
-        ("steps/probe/3/field?node=0&index=a", "numbers such as"),
+        ("steps/probe/3/reach?node=99999&index=0", "node 99999"),
+        ("steps/probe/3/reach?node=0&index=0,9,9", "index (0, 9, 9)"),
+        ("steps/probe/3/reach?node=0&index=a", "numbers such as"),
         ("steps/probe/77/filters", "step 77"),
     ],
 )

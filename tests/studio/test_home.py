@@ -42,7 +42,7 @@ def test_without_runs_there_is_one_button_and_it_trains(page, tmp_path, studio, 
         assert "token" not in page.url
         check(page, "welcome")
         button.click()
-        progress = page.get_by_role("progressbar", name="Epochs of lenet-001")
+        progress = page.get_by_role("progressbar", name="Progress of lenet-001")
         progress.wait_for()
         page.get_by_text(re.compile(r"running, epoch [1-9]\d* of 30")).first.wait_for()
         assert int(progress.get_attribute("value")) >= 1

@@ -6,7 +6,18 @@ import pytest
 import chainrule as cr
 from chainrule import nn
 from chainrule.inspect.element.step import Step
-from chainrule.studio.layers import described, find_layers, patches, scores, targets
+from chainrule.studio.layers import (
+    described,
+    described_parameter,
+    field,
+    find_layers,
+    keys_of,
+    parameters_of,
+    patches,
+    scores,
+    shown_of,
+    targets,
+)
 
 X = np.random.default_rng(0).normal(size=(3, 2, 6, 5)).astype(np.float32)
 
@@ -82,3 +93,52 @@ def test_what_a_unit_was_computed_from(found, layer, kind, index, source, wanted
     flat = step.flat(layers[layer].node, index)
     (only,) = patches(step, layers, layers[layer].node, kind, flat)
     assert only == wanted | {"node": layers[source].node}
+
+
+def test_which_maps_of_many_are_shown():
+    value = np.arange(40, dtype=np.float32)[:, None, None] * np.ones((1, 2, 2), np.float32)
+    assert shown_of(value, 40, "largest") == list(range(24, 40))
+    assert shown_of(value, 40, "rms") == list(range(39, 23, -1))
+    assert shown_of(value, 40, "number") == list(range(16))
+    assert shown_of(value, 40, "all") == list(range(40))
+    assert shown_of(value[:3], 3, "rms") == [2, 1, 0]
+
+
+def test_each_map_has_a_scale_of_its_own(found):
+    step, layers = found
+    shown = described(step, layers[1], 1, "rms")
+    value = step.array(layers[1].node, "value")[1].astype(float)
+    wanted = [np.percentile(np.abs(value[k]), 99.5) for k in shown["shown"]]
+    assert shown["value"]["scales"] == wanted
+
+
+def test_parameters_stand_with_the_layer_that_they_compute(found):
+    step, layers = found
+    by_layer = parameters_of(step, layers)
+    shapes = [[step.order[k].shape for k in by_layer[layer.node]] for layer in layers]
+    assert shapes == [[], [(40, 2, 3, 3), (40,)], [], [], [(4, 240), (4,)]]
+    weight = by_layer[layers[1].node][0]
+    told = described_parameter(step, weight, "largest", np.ones((40, 2, 3, 3), np.float32))
+    assert (told["maps"], told["rows"], told["columns"]) == (80, 3, 3)
+    assert told["update"]["scale"] == 1 and told["bar"]["rms"] > 0
+
+
+def test_layers_of_one_name_have_keys(found):
+    assert keys_of([layer._replace(name="a") for layer in found[1]]) == [
+        "a",
+        *(f"a {k}" for k in range(2, 6)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("layer", "index", "rows", "columns"),
+    [
+        (2, (1, 7, 0, 0), [0, 1], [0, 1]),
+        (3, (0, 5, 1, 0), [1, 4], [0, 2]),  # a window of 2, each of a window of 3
+        (4, (2, 3), [0, 5], [0, 4]),  # all that pooling has not left over
+    ],
+)
+def test_what_a_unit_sees_of_the_data_through_all_layers(found, layer, index, rows, columns):
+    step, layers = found
+    (box,) = field(step, layers, layers[layer].node, step.flat(layers[layer].node, index))
+    assert box == {"node": layers[0].node, "maps": [0, 1], "rows": rows, "columns": columns}

@@ -81,11 +81,11 @@ def test_forward_and_backward_change_every_picture_in_place(page, show, check):
     show(f"run=odd-001&step={STEP}")
     check(page, "network")
     values, before = boxes(page), page.locator("[data-map]").evaluate_all("a => a.map(e => e.href)")
-    assert page.get_by_text("+ 24 more, these are the largest").count() == 2
+    assert page.get_by_text("+ 24 more", exact=True).count() == 2
     page.keyboard.press("b")
     page.get_by_text("blue: raising this value lowers the loss").wait_for()
     check(page, "network-backward")
-    assert page.get_by_text("no error signal").count() == 1  # of what entered from outside
+    assert page.get_by_text("no signal").count() == 1  # of what entered from outside
     signals = boxes(page)
     assert signals == values[X.shape[1] :]  # the data have no error signal
     assert len(before) == page.locator("[data-map]").count()
@@ -230,7 +230,8 @@ def test_from_a_layer_to_a_leaf_by_keyboard(page, show, recorded, check):
         page.keyboard.press("Enter")
         page.wait_for_function("t => document.querySelector('aside h2').innerText != t", arg=before)
     assert "data, as it entered from outside" in page.locator("aside .leaf").inner_text()
-    assert page.locator(".layers .frame").count() == 1  # the pixel is marked
+    # The pixel is marked, and on each channel what the open unit sees.
+    assert page.locator(".layers .frame").count() == 1 + X.shape[1]
     check(page, "network-leaf")
     page.keyboard.press("Escape")
     page.locator("aside").wait_for(state="detached")

@@ -1,11 +1,11 @@
 import pytest
 
 from chainrule.errors import UsageError
-from chainrule.studio.pages import check_built
+from chainrule.studio.pages import PAGES, check_built
 
 
 def test_what_has_a_hash_is_kept_and_the_page_is_asked_for_again(client):
-    for path in ("/", "/network"):
+    for path in PAGES:
         page = client.get(path)
         assert "<title>studio</title>" in page.text
         assert page.headers["cache-control"] == "no-store"

@@ -46,8 +46,11 @@ def test_a_result_is_the_end(runs, make_run, change_config):
 
 
 def test_a_record_is_told(runs, make_run):
-    (make_run("xor-001").folder / "record").mkdir()
-    assert only(runs)["recorded"]
+    record = make_run("xor-001").folder / "record"
+    record.mkdir()
+    assert only(runs)["recorded"] and only(runs)["kept"] == 0
+    (record / "probe-000004.safetensors").touch()
+    assert only(runs)["kept"] == 1  # told to the pages, which then show the step
 
 
 def test_it_runs_while_its_lock_is_held(runs, make_run):
@@ -177,3 +180,13 @@ def test_looking_leaves_the_folder_as_it_is(runs, make_run):
     runs.list()
     runs.one("xor-001")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_run_that_is_being_made_is_none_yet_and_one_that_was_left_so_is_damaged(runs, tmp_path):
+    folder = tmp_path / "runs" / "xor-002"
+    folder.mkdir()
+    run = Run(folder)
+    run.claim()  # its configuration is written last
+    assert runs.list() == []
+    run.release()
+    assert only(runs)["status"] == "damaged"

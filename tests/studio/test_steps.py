@@ -1,5 +1,6 @@
 """Recorded steps as pages get them: bit for bit what Python reads."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -105,11 +106,47 @@ def test_layers_and_what_a_unit_reads(client, run, kind):
     assert box["count"] == 9 and (box["rows"], box["columns"]) == ([2, 4], [3, 5])
 
 
+@pytest.mark.parametrize("what", ["value", "bar", "update"])
+def test_the_numbers_of_all_pictures_in_one_answer(client, run, what):
+    at, tape = "/api/runs/small-001/steps/batch/2", run.records.tape(2)
+    answer = client.get(f"{at}/numbers?what={what}&sample=1")
+    order, start = tape._step.order, 0
+    parts = json.loads(answer.headers["x-parts"])
+    for part in parts:
+        node, content = order[part["node"]], answer.content[start : start + part["bytes"]]
+        start += part["bytes"]
+        if what == "update":
+            wanted = client.get(f"{at}/array?node={part['node']}&what=update").content
+        else:
+            array = getattr(tape.entry(node), what).numpy()
+            wanted = (array if node.op.name == "parameter" else array[1]).tobytes()
+        assert content == wanted
+    names = {order[part["node"]].name for part in parts}
+    assert {"0.weight", "0.bias", "3.weight", "3.bias"} <= names and start == len(answer.content)
+    few = client.get(f"{at}/numbers?what={what}&sample=1&parameters=0").headers["x-parts"]
+    assert {order[part["node"]].op.name for part in json.loads(few)}.isdisjoint({"parameter"})
+
+
+def test_one_map_and_scales_over_time(client, run):
+    at, tape = "/api/runs/small-001/steps/probe/2", run.records.tape(2, "probe")
+    conv = client.get(f"{at}/layers?sample=1").json()["layers"][1]["node"]
+    one = client.get(f"{at}/array?node={conv}&sample=1&map=1").content
+    assert one == tape["0"].value.numpy()[1, 1].tobytes()
+    (box,) = client.get(f"{at}/field?node={conv}&index=1,0,2,3").json()["boxes"]
+    assert (box["rows"], box["columns"]) == ([2, 4], [3, 5])
+    for _ in range(5):  # each request reads for a moment, and one step at least is behind then
+        found = client.get("/api/runs/small-001/scales?kind=probe&sample=1").json()
+    assert found["read"] == found["steps"] == 5 and found["scales"]["0"]["value"] > 0
+
+
 @pytest.mark.parametrize(
     ("path", "says"),
     [
         ("small-001/steps/batch/1/layers?sample=9", "sample 9, needs 0 to"),
         ("small-001/steps/batch/1/patch?node=0&index=9", "element"),
+        ("small-001/steps/batch/1/layers?order=x", "order=x, needs largest or rms or number"),
+        ("small-001/steps/batch/1/array?node=2&sample=0&map=99", "map 99, needs 0 to"),
+        ("small-001/scales?kind=x", "'x', needs batch or probe"),
         ("no-such-run/steps", "the run no-such-run, needs one that is there"),
         ("small-001/figures?since=x", "needs since as a whole number"),
         ("small-001/steps/batch/77", "batch of step 77, needs one of 0, 1, 2, 3"),

@@ -6,7 +6,7 @@ import pytest
 import chainrule as cr
 import chainrule.nn.functional as F
 from chainrule import nn
-from chainrule.tape import kept_step, sample_nodes, tape_of
+from chainrule.tape import kept_step, row_nodes, sample_nodes, tape_of
 from chainrule.train import load, save
 
 
@@ -96,6 +96,22 @@ def test_the_samples_of_graphs():
         "repeated",
     }
     assert tape["repeated"].node.inputs[0].inputs[1] in samples  # the row, for each sample
+
+
+def test_samples_are_followed_through_their_tokens():
+    w, x = cr.randn(6, 5, requires_grad=True), cr.tensor(np.ones((4, 3, 6), "f"))
+    with cr.record() as tape:
+        rows = x.reshape(12, 6) @ w
+        mixed = (w.t() @ w).reshape(-1)  # 25 numbers of no sample
+        tokens, pairs = rows.reshape(4, 3, 5), rows.reshape(6, 10)
+        for name in ("rows", "mixed", "tokens", "pairs"):
+            locals()[name].name = name
+        (tokens.sum() + pairs.sum() + mixed.sum()).backward()
+    order = tape._step.order
+    samples, several = sample_nodes(order, 4), row_nodes(order, 4)
+    assert tape["tokens"].node in samples and tape["rows"].node in several
+    assert not {tape["mixed"].node, tape["pairs"].node} & (samples | several)
+    assert not samples & several
 
 
 def test_an_op_of_one_s_own_and_what_is_too_large(tmp_path, monkeypatch):

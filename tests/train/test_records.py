@@ -44,7 +44,7 @@ def test_it_is_read_while_it_is_written(tmp_path):
     writer, records = Writer(tmp_path / "record", 0), Records(tmp_path / "record")
     assert len(records.statistics()) == 0
     writer.add_row(0, 0, 1.0, NAMES, np.zeros(2, np.float32))
-    writer._flush()
+    writer.flush()
     writer.keep(0, "batch", step())
     writer._jobs.put(("remove", 99))
     while not writer._jobs.empty() or not records.steps():

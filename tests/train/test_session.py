@@ -105,6 +105,15 @@ def killed_and_resumed(folder: str, kills: int) -> int:
     return kills
 
 
+def test_an_extended_run_has_no_result_any_more_until_it_ends(whole):
+    whole.write_config(whole.config | {"result": {"figures": []}})
+    Session.resume(whole, TOY).run.release()
+    assert "result" in whole.config
+    session = Session.resume(whole, TOY, epochs=TOY.epochs + 1)
+    assert "result" not in whole.config and whole.config["epochs"] == TOY.epochs + 1
+    session.run.release()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="fork and kill -9 are POSIX")
 def test_twenty_random_kills_change_no_bit(tmp_path, whole):
     """Several runs, each killed and resumed until it is over, until there were twenty kills."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from chainrule.cli.targets import model_of, networks
 from chainrule.errors import UsageError, did_you_mean, message
 from chainrule.inspect import PRESETS, explain_preset
 from chainrule.inspect.explain.explanation import board
+from chainrule.inspect.explain.lines import LINES
+from chainrule.inspect.explain.moves import moves
 from chainrule.nn.functional import cross_entropy, mse_loss
 from chainrule.tensor import Tensor, tensor
 
@@ -30,6 +33,7 @@ Examples:
   chainrule explain xor --digits 6
   chainrule explain two-layer --notation delta --format latex
   chainrule explain net.py:loss
+  chainrule explain net.py:loss --save steps.html
   chainrule explain lenet
 """
 
@@ -62,10 +66,18 @@ def run(
     ] = Notation.bar,
     digits: Annotated[int, typer.Option(min=1, max=17, help="Digits of each number.")] = 4,
     ascii: Annotated[bool, typer.Option("--ascii", help="Plain letters: v_bar, W1, x^2.")] = False,
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="FILE.html", help="Keep it as a stepper.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that file.")] = False,
     json: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
 ) -> None:
     """Explain."""
     wants_json = json or form is Format.json
+    if save is not None:
+        saved = _save(what, save, overwrite)
+        say_json({"what": what, "saved": str(saved)}) if wants_json else say(f"saved {saved}")
+        return
     if not what:
         _list(wants_json)
         return
@@ -89,6 +101,20 @@ def _list(wants_json: bool) -> None:
     for name, line in PRESETS.items():
         say(f"{name:{width}}  {line}")
     say(f"\n{command()} explain {next(iter(PRESETS))} shows the first.")
+
+
+def _save(what: str, path: Path, overwrite: bool) -> Path:
+    """Write the stepper of an example or of a script's scalar as one HTML file."""
+    from chainrule.studio.export import save_page, stepper_file  # a server's modules: not for text
+
+    if what in LINES:
+        return save_page(path, stepper_file({"example": what}), overwrite=overwrite)
+    if is_script(what):
+        loss, variables = scalar_of(what, "explain")
+        found = moves(loss, title=what, variables=variables)
+        return save_page(path, stepper_file(found=found), overwrite=overwrite)
+    needs = f"one of {', '.join(LINES)}, or net.py:loss"
+    raise UsageError(message("explain --save", repr(what), needs, remedy=did_you_mean(what, LINES)))
 
 
 def _explained(what: str, digits: int, how: dict[str, Any]) -> Any:

@@ -6,13 +6,26 @@ its formula is read off the nodes that compute it: what is shown is what runs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from chainrule.graph import Node
 from chainrule.ops import leaf
 
-__all__ = ["ATOM", "NEGATIVE", "POWER", "SEE_THROUGH", "SUM", "Writer", "Written", "number_text"]
+__all__ = [
+    "ATOM",
+    "MARKED",
+    "NEGATIVE",
+    "POWER",
+    "SEE_THROUGH",
+    "SUM",
+    "Writer",
+    "Written",
+    "marked",
+    "number_text",
+    "unmarked",
+]
 
 COMPARISON, SUM, NEGATIVE, PRODUCT, POWER, ATOM = range(6)  # how tightly a text holds together
 
@@ -24,6 +37,24 @@ MIRRORED = {"<": ">", "≤": "≥", ">": "<", "≥": "≤"}
 OPPOSITE = {"<": "≥", "≤": ">", "=": "≠", "≠": "="}
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+# A text that says whose it is: behind its first letter, which tells its sign and kind to readers.
+MARKED = r"(?P<first>.[\u0300-\u036f]*)\ue000(?P<whose>\w+)\ue001(?P<rest>[^\ue002]*)\ue002"
+
+
+def marked(text: str, whose: str) -> str:
+    """A text with a mark in it; ``unmarked`` takes marks out.
+
+    >>> len(marked("−0.5", "3b")), unmarked(marked("−0.5", "3b") + "·2")
+    (9, '−0.5·2')
+    """
+    return f"{text[:1]}\ue000{whose}\ue001{text[1:]}\ue002"
+
+
+def unmarked(text: str) -> str:
+    """A text without its marks."""
+    return re.sub(MARKED, r"\g<first>\g<rest>", text)
 
 
 class Written(NamedTuple):

@@ -72,7 +72,7 @@ def reach_of(step: Step, node: int, flat: int) -> Reach:
     found: dict[int, np.ndarray] = {}
     joins: set[int] = set()
     while waiting:
-        number = max(waiting)
+        number = max(waiting, key=step.rank.__getitem__)
         places = np.unique(np.concatenate(waiting.pop(number)))
         found[number] = places
         if _joins(step, number):
@@ -95,7 +95,8 @@ def _joins(step: Step, number: int) -> bool:
 def fed(step: Step, joined: bool = True) -> set[int]:
     """The nodes that depend on the samples' data, and these data; joined: through means as well."""
     found: set[int] = set()
-    for number, node in enumerate(step.order):
+    for number in sorted(range(len(step.order)), key=step.rank.__getitem__):
+        node = step.order[number]
         if not node.inputs:
             if node.op is leaf.data and number in step.samples:
                 found.add(number)

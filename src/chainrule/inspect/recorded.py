@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
@@ -15,19 +16,31 @@ from chainrule.recording import enable_grad
 from chainrule.storage import Hold, Recorded, recorder
 from chainrule.tensor import Tensor
 
-__all__ = ["RecordedLoss"]
+__all__ = ["RecordedLoss", "inputs_of"]
+
+
+def inputs_of(loss: Recorded) -> dict[Any, tuple[Any, ...]]:
+    """The nodes that lead to a loss, in the order of recording, each with its inputs."""
+    return {node: node.inputs for node in sorted(topological_order([loss]), key=_recorded)}
 
 
 class RecordedLoss:
     """``order`` has the forward nodes, ``inputs`` and ``readers`` who reads whom.
 
-    verb: what somebody does with it, for messages.  Only a single number has error signals.
+    verb: what somebody does with it, for messages.  graph: ``inputs_of(loss)``, taken before
+    anything was computed, for a loss that is recorded more than once: computed nodes drop their
+    inputs.  Only a single number has error signals.
     """
 
-    def __init__(self, loss: Recorded, verb: str = "explain") -> None:
+    def __init__(
+        self,
+        loss: Recorded,
+        verb: str = "explain",
+        graph: Mapping[Any, tuple[Any, ...]] | None = None,
+    ) -> None:
         self.loss, self.verb = loss, verb
-        self.order: list[Any] = sorted(topological_order([loss]), key=_recorded)
-        self.inputs: dict[Any, tuple[Any, ...]] = {node: node.inputs for node in self.order}
+        self.inputs: dict[Any, tuple[Any, ...]] = dict(graph or inputs_of(loss))
+        self.order: list[Any] = list(self.inputs)
         self._held = [Hold(node) for node in self.order]
         self.signals = self._signals()
         recorder().compute()
@@ -49,13 +62,17 @@ class RecordedLoss:
             from_loss = Tensor._of(seed)
             if self.loss.shape:
                 from_loss = from_loss.expand(self.loss.shape)
-        signals = error_signals({self.loss: from_loss}, retain_graph=True, quiet=True)
+        signals = self._sent_back({self.loss: from_loss})
         addends = [addend._node for some in signals.addends.values() for addend in some]
         for node in topological_order(addends):
             self.inputs.setdefault(node, node.inputs)
             if not node.inputs:
                 self._held.append(Hold(node))  # type: ignore[arg-type]
         return signals
+
+    def _sent_back(self, seeds: dict[Recorded, Tensor], *, quiet: bool = True) -> ErrorSignals:
+        """The backward pass; quiet: no hook of a tensor is called."""
+        return error_signals(seeds, retain_graph=True, quiet=quiet)
 
     def value(self, node: Any) -> np.ndarray:
         """A node's value; one that was freed meanwhile is computed again, only to be shown."""

@@ -75,7 +75,9 @@ class Guard:
             # With its host: a path that begins with // would lead to another one.
             place = f"http://{headers['host']}{quote(scope['path'])}{'?' * bool(rest)}{rest}"
             answer = RedirectResponse(place, 303, {"Cache-Control": "no-store"})
-            answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict")
+            # Not "strict": a browser would keep that back where a page of another site leads here,
+            # and each view is a link.  What acts is a POST, whose Origin is looked at.
+            answer.set_cookie(self.cookie, self.token, httponly=True, samesite="lax")
             await answer(scope, receive, send)
         else:
             await self.app(scope, receive, send)

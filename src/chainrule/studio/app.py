@@ -5,7 +5,10 @@
     GET  /api/systems       what can be trained or computed
     GET  /api/train         the training that was started here, and its last lines
     POST /api/train         {"system": NAME} starts one; 409 while one runs
-    GET  /api/runs/NAME/…   its recorded steps: see ``steps.py``
+    POST /api/lab/…         convolution and pooling of what is sent: see ``lab.py``
+    GET  /api/runs/NAME/…   its recorded steps: see ``steps.py``, ``curves.py``, ``surface.py``
+    POST /api/runs/NAME/control   steers its training: see ``steering.py``
+    GET  /api/stepper       back-propagation of a formula: see ``stepper.py``
     WS   /api/live          the runs and the training, then what changes of them
 
 An error is {"error": sentence, "remedy": sentence}.
@@ -14,7 +17,6 @@ An error is {"error": sentence, "remedy": sentence}.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -26,18 +28,25 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from chainrule.errors import ChainruleError
+from chainrule.errors import ChainruleError, UsageError, message
 from chainrule.studio.access import Guard
+from chainrule.studio.bodies import sent_json
+from chainrule.studio.curves import Curves
 from chainrule.studio.edits import ForgottenError
+from chainrule.studio.export import ROUTES as FILES
+from chainrule.studio.lab import Lab
 from chainrule.studio.live import Live
 from chainrule.studio.pages import ASSETS, Pages
 from chainrule.studio.runs import Runs
+from chainrule.studio.steering import Steering
+from chainrule.studio.stepper import ROUTES as STEPPER
 from chainrule.studio.steps import Steps
+from chainrule.studio.surface import Surfaces
 from chainrule.studio.training import BusyError, Training, systems
 
 __all__ = ["make_app"]
 
-MOST_BYTES = 10_000  # of a request's body
+MOST_BYTES = 10_000  # of a request to train
 
 
 def make_app(
@@ -62,6 +71,12 @@ def make_app(
         Route("/api/train", api.training, methods=["GET"]),
         Route("/api/train", api.train, methods=["POST"]),
         *Steps(runs).routes,
+        *Lab().routes,
+        *Curves(runs).routes,
+        *Surfaces(runs).routes,
+        *Steering(runs).routes,
+        *STEPPER,
+        *FILES,
         WebSocketRoute("/api/live", Live(api.state).serve),
         Mount("/", Pages(assets)),
     ]
@@ -105,8 +120,6 @@ class _Api:
 
     async def train(self, request: Request) -> Response:
         system = await _asked_system(request)
-        if system is None:
-            return _error(400, "This is no request to train.", 'Send {"system": NAME} as JSON.')
         try:
             await run_in_threadpool(self._training.start, system)
         except BusyError as busy:
@@ -114,21 +127,13 @@ class _Api:
         return _json(await run_in_threadpool(lambda: self.state()["training"]), 202)
 
 
-async def _asked_system(request: Request) -> str | None:
-    """The system that a request names, or None if it is not what we read."""
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        return None
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BYTES:
-            return None
-    try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+async def _asked_system(request: Request) -> str:
+    """The system that a request names; UsageError if it is not what we read."""
+    asked = await sent_json(request, MOST_BYTES)
     system = asked.get("system") if isinstance(asked, dict) else None
-    return system if isinstance(system, str) else None
+    if not isinstance(system, str):
+        raise UsageError(message("train", "no request to train", '{"system": NAME}'))
+    return system
 
 
 def _json(value: Any, status: int = 200) -> Response:

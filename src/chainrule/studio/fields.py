@@ -19,10 +19,10 @@ from chainrule.inspect.reach import Reach, fed, reach_of
 from chainrule.inspect.receptive_field import WINDOWS, Field, fields_from
 from chainrule.studio.layers import Layer, box, maps_of, node_name, of_sample
 
-__all__ = ["field"]
+__all__ = ["reached"]
 
 
-def field(step: Step, layers: list[Layer], node: int, index: tuple[int, ...]) -> dict[str, Any]:
+def reached(step: Step, layers: list[Layer], node: int, index: tuple[int, ...]) -> dict[str, Any]:
     """What a unit sees in each layer before it, and how that follows from the layers between."""
     found = reach_of(step, node, step.flat(node, index))
     data = fed(step)
@@ -85,7 +85,8 @@ def _formula(
 ) -> dict[str, Any] | None:
     """Size, jump, start and centre with their numbers; None where no window moves over the data."""
     values = {each: step.array(k, "value") for k, each in enumerate(step.order)}
-    nodes = [step.order[k] for k in sorted(found.places.keys() - found.joins)]
+    ranked = sorted(found.places.keys() - found.joins, key=step.rank.__getitem__)
+    nodes = [step.order[k] for k in ranked]
     for layer in seen:
         source = step.order[layer.node]
         if source.inputs or layer.node == node:

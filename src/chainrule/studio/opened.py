@@ -12,7 +12,8 @@ from chainrule.graph import Node
 from chainrule.inspect.element import Elements
 from chainrule.inspect.element.step import Step
 from chainrule.inspect.update import Update
-from chainrule.studio.layers import Layer, find_layers, node_name
+from chainrule.studio.layers import Layer, find_layers, node_name, parameters_of
+from chainrule.studio.tree import ModuleTree, tree
 from chainrule.tape import Tape
 
 __all__ = ["Opened"]
@@ -42,6 +43,16 @@ class Opened:
     def layers(self) -> list[Layer]:
         """The model's data and calls."""
         return find_layers(self.held, self.kept["calls"], self.kept["losses"])
+
+    @cached_property
+    def modules(self) -> ModuleTree:
+        """Its nodes as a tree of calls."""
+        return tree(self.nodes, self.kept["calls"], self.kept["losses"])
+
+    @cached_property
+    def parameters(self) -> dict[int, list[int]]:
+        """By a layer's node the parameters that it was computed with."""
+        return parameters_of(self.held, self.layers)
 
     @property
     def nodes(self) -> list[Node]:

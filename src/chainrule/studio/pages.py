@@ -17,6 +17,10 @@ PAGES = (
     "/",
     "/network",
     "/filters",
+    "/graph",
+    "/training",
+    "/lab",
+    "/stepper",
 )  # paths that the one index.html shows, each by a component of its own
 
 

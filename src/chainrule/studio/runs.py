@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.errors import ChainruleError, DataError, message
+from chainrule.train.control import read_place
 from chainrule.train.runs import RUNS, Run
 
 __all__ = ["Runs", "holder", "plain_json"]
@@ -22,6 +23,9 @@ __all__ = ["Runs", "holder", "plain_json"]
 # Whatever changes in a run changes the time or size of one of these.
 SETTLED = 1_000_000_000  # nanoseconds after which what was read of a file is all of it
 FILES = ("config.json", "metrics.sqlite", "metrics.sqlite-wal", "lock", "record")
+
+# What a page is told of a place; the rest is for the training.
+PLACE = ("state", "step", "steps", "epoch", "rate", "base_rate", "speed", "left", "said")
 
 Json = dict[str, Any]
 
@@ -79,14 +83,31 @@ class Runs:
             settled = newest < time.time_ns() - SETTLED
             self._read[name] = (seen if settled else None), summary
         process = holder(folder / "lock") if summary["status"] != "damaged" else None
-        return summary | ({"status": "running", "process": process} if process else {})
+        summary = summary | {"kept": sum(1 for _ in (folder / "record").glob("probe-*"))}
+        if process is None:
+            return summary
+        return summary | {"status": "running", "process": process, "place": _place(folder, process)}
 
 
 def _is_run(path: Path) -> bool:
-    """A folder that is no link, with the files of a run: a damaged one may have lost some."""
+    """A folder that is no link, with the files of a run: a damaged one may have lost some.
+
+    One that is being made in this moment is none yet: its configuration is written last.
+    """
     if path.is_symlink() or not path.is_dir():
         return False
-    return any((path / name).exists() for name in ("config.json", "metrics.sqlite", "lock"))
+    if (path / "config.json").exists():
+        return True
+    parts = any((path / name).exists() for name in ("metrics.sqlite", "lock"))
+    return parts and holder(path / "lock") is None
+
+
+def _place(folder: Path, process: int) -> Json | None:
+    """Where the training of this process stands, if it says so."""
+    place = read_place(folder)
+    if place is None or place["process"] != process or place["state"] == "ended":
+        return None
+    return plain_json({name: place.get(name) for name in PLACE})
 
 
 def _state(path: Path) -> tuple[int, int] | None:
@@ -113,6 +134,7 @@ def _described(name: str, folder: Path) -> Json:
         "error": None,
         "remedy": None,
         "process": None,
+        "place": None,
     }
     try:
         run = Run(folder)

@@ -3,22 +3,29 @@
     GET /api/runs/NAME/steps                            which steps are kept
     GET /api/runs/NAME/figures?since=STEP               figures of each step
     GET /api/runs/NAME/steps/KIND/STEP                  graph, calls, sizes of values and signals
-    GET /api/runs/NAME/steps/KIND/STEP/layers?sample=                the model's calls as pictures
+    GET /api/runs/NAME/scales?kind=&sample=             the ends of colours over all kept steps
+    GET /api/runs/NAME/steps/KIND/STEP/tree                          the graph by modules
+    GET /api/runs/NAME/steps/KIND/STEP/sizes?what=&sample=           root mean squares of its nodes
+    GET /api/runs/NAME/steps/KIND/STEP/thumbnails?nodes=&what=&sample=   small pictures of some
+    GET /api/runs/NAME/steps/KIND/STEP/layers?what=&sample=&order=   the model's calls as pictures
+    GET /api/runs/NAME/steps/KIND/STEP/numbers?what=&sample=&order=  their numbers, all in one
     GET /api/runs/NAME/steps/KIND/STEP/patch?node=&what=&index=      what a unit reads in them
-    GET /api/runs/NAME/steps/KIND/STEP/field?node=&index=            all that a unit depends on
+    GET /api/runs/NAME/steps/KIND/STEP/reach?node=&index=            all that a unit depends on
     GET /api/runs/NAME/steps/KIND/STEP/filters                       convolutions' weights
     GET /api/runs/NAME/films/KIND?name=&from=                        one of them in all kept steps
-    GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=     numbers, as bytes
+    GET /api/runs/NAME/steps/KIND/STEP/field?node=&index=            what it sees of the data
+    GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=&map=  numbers, as bytes
     GET /api/runs/NAME/steps/KIND/STEP/element?node=&what=&index=    how one of them was computed
     GET /api/runs/NAME/steps/KIND/STEP/update?node=&index=           the optimizer's: update.py
 
     POST /api/runs/NAME/steps/KIND/STEP/edits                       run it again, changed: edits.py
     POST /api/runs/NAME/steps/KIND/STEP/see?node=                   a drawing as an input: seeing.py
 
-KIND is "batch" or "probe", ``what`` is "value" or "bar"; of an array also "update" or "after", the
-change of a parameter in a batch and what it then is.  Arrays are little-endian in C order; the
-headers X-Shape and X-Dtype say what they are.  What is asked for of a step is answered of an edited
-one with ``?edit=ID``.
+KIND is "batch" or "probe", ``order`` one of ``layers.ORDERS``, ``what`` is "value" or "bar"; of
+parameters' pictures in a batch also "update", their change, and of an array "after", what they
+then are.  Arrays are little-endian in C order; the headers X-Shape and X-Dtype say what they are,
+X-Parts where several are in one answer (``tiles.py``).  What is asked for of a step is answered of
+an edited one with ``?edit=ID``.  With ``parameters=0`` layers and numbers come without parameters.
 """
 
 from __future__ import annotations
@@ -36,21 +43,38 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from chainrule.errors import NameNotFoundError, UsageError, message
+from chainrule.ops import leaf
 from chainrule.studio.bodies import content_type, sent_bytes, sent_json
+from chainrule.studio.drawing import columns, rms, rms_of, thumbnail
 from chainrule.studio.edits import Edit, Edits, asked_edit, edited, recorded_seed
-from chainrule.studio.fields import field
+from chainrule.studio.fields import reached
 from chainrule.studio.filters import Films, filters
-from chainrule.studio.layers import described, patches, scores, targets
+from chainrule.studio.layers import (
+    ORDERS,
+    described,
+    described_parameter,
+    field,
+    keys_of,
+    maps_of,
+    of_sample,
+    patches,
+    scores,
+    shown_of,
+    targets,
+)
 from chainrule.studio.opened import Opened
 from chainrule.studio.runs import Runs, plain_json
+from chainrule.studio.scales import Scales
 from chainrule.studio.seeing import MOST_BYTES, made_as, seen_page
-from chainrule.studio.update import update_array, update_page
+from chainrule.studio.tiles import Tile, one_map, packed
+from chainrule.studio.update import update_array, update_of, update_page
 from chainrule.tape import tape_of
 from chainrule.train.records import KINDS, Records
 
 __all__ = ["Steps"]
 
 OPEN = 8  # steps that are held open
+THUMBNAILS = 64  # of one answer
 WHATS, UPDATES = ("value", "bar"), ("update", "after")
 
 
@@ -62,6 +86,7 @@ class Steps:
         self._open: OrderedDict[Any, Opened] = OrderedDict()
         self._changed: OrderedDict[Any, Opened] = OrderedDict()
         self._films = Films()
+        self._scales = Scales()
 
     @property
     def routes(self) -> list[Route]:
@@ -70,10 +95,16 @@ class Steps:
         asked: dict[str, Callable[[Request], Response]] = {
             "/api/runs/{name}/steps": self.kept,
             "/api/runs/{name}/figures": self.figures,
+            "/api/runs/{name}/scales": self.scales,
             step: self.graph,
+            f"{step}/tree": self.tree,
+            f"{step}/sizes": self.sizes,
+            f"{step}/thumbnails": self.thumbnails,
             f"{step}/layers": self.layers,
+            f"{step}/numbers": self.numbers,
             f"{step}/patch": self.patch,
             f"{step}/field": self.field,
+            f"{step}/reach": self.reach,
             f"{step}/filters": self.filters,
             "/api/runs/{name}/films/{kind}": self.film,
             f"{step}/array": self.array,
@@ -144,6 +175,49 @@ class Steps:
             "bar": _sizes(step.array(number, "bar"), samples),
         }
 
+    def tree(self, request: Request) -> Response:
+        """The step's modules and nodes: see ``tree.py`` and ``drawing.py``."""
+        step = self._step(request)
+        known = ("step", "epoch", "loss", "batch", "losses")
+        return _json(
+            {name: step.kept.get(name) for name in known}
+            | {"edit": step.edit}
+            | columns(step.held, step.modules, step.names)
+        )
+
+    def sizes(self, request: Request) -> Response:
+        """Root mean squares of each node's value and error signal for one sample; null for none.
+
+        With what=update also those of what the optimizer has changed in each parameter.
+        """
+        step, sample = self._step(request), self._sample(request)
+        nodes = range(len(step.nodes))
+        found = {what: [rms(step.held, k, what, sample) for k in nodes] for what in WHATS}
+        if _what(request, (*WHATS, "update")) == "update":
+            changes = [
+                _change(step, k, "update") if step.nodes[k].op is leaf.parameter else None
+                for k in nodes
+            ]
+            found["update"] = [None if each is None else rms_of(each) for each in changes]
+        return _json(found)
+
+    def thumbnails(self, request: Request) -> Response:
+        """Small pictures of some nodes for one sample, of those that have what is asked for."""
+        step, sample, what = self._step(request), self._sample(request), _what(request)
+        words = request.query_params.get("nodes", "").split(",")
+        if len(words) > THUMBNAILS or not all(word.isdecimal() for word in words):
+            needs = f"nodes=3,4,5, at most {THUMBNAILS} numbers"
+            raise UsageError(message("studio", "a list of nodes that is none", needs))
+        numbers = [_checked(step, int(word)) for word in words]
+        found = [thumbnail(step.held, number, what, sample) for number in numbers]
+        return _json({"thumbnails": [each for each in found if each is not None]})
+
+    def _sample(self, request: Request) -> int:
+        sample, rows = _number(request, "sample", 0), self._step(request).held.rows()
+        if sample and sample >= rows:
+            raise UsageError(message("studio", f"sample {sample}", f"0 to {max(rows, 1) - 1}"))
+        return sample
+
     def layers(self, request: Request) -> Response:
         """The model's data and calls with the scales of their pictures, for one sample."""
         step, sample = self._step(request), _number(request, "sample", 0)
@@ -155,11 +229,21 @@ class Steps:
         if found is not None and before is not None:
             earlier = scores(before.held, before.layers, sample)
             found["before"] = None if earlier is None else earlier["shares"]
+        order, what = _order(request), _what(request, (*WHATS, "update"))
+        layers = [
+            described(held, layer, sample, order)
+            | {"key": key, "parameters": step.parameters[layer.node]}
+            for layer, key in zip(step.layers, keys_of(step.layers), strict=True)
+        ]
+        parameters = _parameters(request, step)
         return _json(
             {name: step.kept.get(name) for name in known}
             | {
                 "rows": rows,
-                "layers": [described(held, layer, sample) for layer in step.layers],
+                "layers": layers,
+                "parameters": [
+                    described_parameter(held, k, order, _change(step, k, what)) for k in parameters
+                ],
                 "scores": found,
                 "targets": targets(held, step.layers),
                 "names": step.names,
@@ -168,6 +252,38 @@ class Steps:
             }
         )
 
+    def numbers(self, request: Request) -> Response:
+        """The numbers of the maps that are shown: of all layers for one sample, of parameters."""
+        step, sample = self._step(request), _number(request, "sample", 0)
+        held, order = step.held, _order(request)
+        what = _what(request, (*WHATS, "update"))
+        tiles: list[Tile] = []
+        for layer in step.layers if what in WHATS else []:
+            value = of_sample(held, layer.node, "value", sample)
+            array = of_sample(held, layer.node, what, sample)
+            if array is not None:
+                tiles.append(_tile(layer.node, array, value, order))
+        for number in _parameters(request, step):
+            found = held.array(number, what) if what in WHATS else _change(step, number, what)
+            if found is not None:
+                tiles.append(_tile(number, found, held.array(number, "value"), order))
+        return packed(tiles)
+
+    def field(self, request: Request) -> Response:
+        """Boxes in the data around all that one element of a value sees of them."""
+        step, number = self._step(request), _number(request, "node")
+        held = step.elements.step
+        flat = held.flat(_checked(step, number), _index(request))
+        return _json({"boxes": field(held, step.layers, number, flat)})
+
+    def scales(self, request: Request) -> Response:
+        """The ends of the colours over all kept steps, as far as they are read: see scales.py."""
+        kind, sample = (
+            _kind(request.query_params.get("kind", "probe")),
+            _number(request, "sample", 0),
+        )
+        return _json(self._scales.over(self._records(request), kind, sample))
+
     def patch(self, request: Request) -> Response:
         """Boxes in the neighbouring layers around all that one element was computed from."""
         step, number, what = self._step(request), _number(request, "node"), _what(request)
@@ -175,11 +291,11 @@ class Steps:
         flat = held.flat(_checked(step, number), _index(request))
         return _json({"boxes": patches(held, step.layers, number, what, flat)})
 
-    def field(self, request: Request) -> Response:
+    def reach(self, request: Request) -> Response:
         """What a unit depends on in the layers before it, and size, jump and start with numbers."""
         step = self._step(request)
         number, index = _checked(step, _number(request, "node")), _index(request)
-        return _json(field(step.elements.step, step.layers, number, index))
+        return _json(reached(step.elements.step, step.layers, number, index))
 
     def filters(self, request: Request) -> Response:
         """The weights of the convolutions, which filters are dead in this step, which are alike."""
@@ -187,8 +303,7 @@ class Steps:
 
     def film(self, request: Request) -> Response:
         """A convolution's weights in some of the kept steps, from the one with this number on."""
-        kind, name = request.path_params["kind"], request.query_params.get("name", "")
-        _check_kind(kind)
+        kind, name = _kind(request.path_params["kind"]), request.query_params.get("name", "")
         begin = _number(request, "from", 0)
         return _json(self._films.film(self._records(request), kind, name, begin))
 
@@ -210,6 +325,9 @@ class Steps:
             if not array.ndim or not 0 <= sample < array.shape[0]:
                 raise UsageError(message("studio", f"sample {sample}", f"a row of {array.shape}"))
             array = array[sample]
+        if "map" in request.query_params:
+            maps = maps_of(array.shape)[0]
+            array = one_map(array, maps, _number(request, "map"))
         exact = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
         headers = {
             "X-Shape": ",".join(map(str, array.shape)),
@@ -298,8 +416,7 @@ class Steps:
         return found
 
     def _recorded(self, request: Request) -> Opened:
-        kind, step = request.path_params["kind"], request.path_params["step"]
-        _check_kind(kind)
+        kind, step = _kind(request.path_params["kind"]), request.path_params["step"]
         return self._opened(self._records(request), step, kind)
 
     def _opened(self, records: Records, step: int, kind: str) -> Opened:
@@ -340,11 +457,6 @@ def _checked(step: Opened, number: int) -> int:
     return number
 
 
-def _check_kind(kind: str) -> None:
-    if kind not in KINDS:
-        raise UsageError(message("studio", repr(kind), " or ".join(KINDS)))
-
-
 def _number(request: Request, name: str, default: int | None = None) -> int:
     text = request.query_params.get(name, "" if default is None else str(default))
     if not text.isdecimal():
@@ -365,6 +477,41 @@ def _what(request: Request, known: tuple[str, ...] = WHATS) -> str:
     if what not in known:
         raise UsageError(message("studio", f"what={what}", " or ".join(known)))
     return what
+
+
+def _kind(text: str) -> str:
+    if text not in KINDS:
+        raise UsageError(message("studio", repr(text), " or ".join(KINDS)))
+    return text
+
+
+def _order(request: Request) -> str:
+    order = request.query_params.get("order", ORDERS[0])
+    if order not in ORDERS:
+        raise UsageError(message("studio", f"order={order}", " or ".join(ORDERS)))
+    return order
+
+
+def _change(step: Opened, number: int, what: str) -> np.ndarray | None:
+    """A parameter's Δw where it is asked for; none of the probe, and of a frozen one."""
+    if what != "update":
+        return None
+    try:
+        return update_of(step, number).change
+    except UsageError:
+        return None
+
+
+def _parameters(request: Request, step: Opened) -> list[int]:
+    """The parameters that are shown: none with ``parameters=0``, of who has them and draws."""
+    if request.query_params.get("parameters") == "0":
+        return []
+    return sorted({k for numbers in step.parameters.values() for k in numbers})
+
+
+def _tile(node: int, array: np.ndarray, value: np.ndarray | None, order: str) -> Tile:
+    maps = maps_of(array.shape)[0]
+    return Tile(node, array.reshape(maps, -1), shown_of(value, maps, order))
 
 
 def _json(value: Any) -> Response:

@@ -1,7 +1,7 @@
 """One training at a time, in a process of its own that ends with the server.
 
-The process is ``python -m chainrule train SYSTEM --json``: what a person would type.  It writes its
-run folder as always; nothing of it waits for a page.
+The process is ``python -m chainrule train SYSTEM --json --record``: what a person would type.  It
+writes its run folder as always, with chosen steps; nothing of it waits for a page.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Training:
                 raise BusyError("The studio is ending.")
             self._lines, self._output = deque(maxlen=LINES), []
             self._process = subprocess.Popen(
-                [*COMMAND, system, "--json"],
+                [*COMMAND, system, "--json", "--record"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -3,7 +3,7 @@
 ``tape.py`` keeps them while it runs, ``kept.py`` takes a step apart for a file and together again.
 """
 
-from chainrule.tape.kept import kept_step, sample_nodes, tape_of
+from chainrule.tape.kept import kept_step, row_nodes, sample_nodes, tape_of
 from chainrule.tape.tape import Entry, Tape, record
 
-__all__ = ["Entry", "Tape", "kept_step", "record", "sample_nodes", "tape_of"]
+__all__ = ["Entry", "Tape", "kept_step", "record", "row_nodes", "sample_nodes", "tape_of"]

@@ -22,7 +22,7 @@ from chainrule.storage import Hold, recorder
 from chainrule.tape.tape import Tape, _Call, _Step
 from chainrule.tensor import Tensor
 
-__all__ = ["kept_step", "sample_nodes", "tape_of"]
+__all__ = ["kept_step", "row_nodes", "sample_nodes", "tape_of"]
 
 ELEMENTS = 1 << 22  # of one array: a larger one is left out
 MOVED = "reshape", "permute", "expand"  # numbers of their source, which are put there when read
@@ -118,17 +118,40 @@ def sample_nodes(order: Sequence[Node], count: int) -> set[Node]:
 
     Data and random numbers with so many rows begin it, and it goes on as long as an op leaves the
     axis where it is.  What is summed over the batch, such as the means of a batch normalisation,
-    has no samples; what is combined with samples one by one, such as a repeated bias, has.
+    has no samples; what is combined with samples one by one, such as a repeated bias, has.  They
+    are followed through ``row_nodes``, which are none themselves.
     """
+    return _followed(order, count)[0]
+
+
+def row_nodes(order: Sequence[Node], count: int) -> set[Node]:
+    """The nodes of whose rows each sample has equally many, one sample after the other.
+
+    Such are tokens on their way through a matrix product, f32[N,T,D] -> f32[N*T,D].
+    """
+    return _followed(order, count)[1]
+
+
+def _followed(order: Sequence[Node], count: int) -> tuple[set[Node], set[Node]]:
     begin = leaf.data, REGISTRY["random_bits"]
     found = {node for node in order if node.op in begin and node.shape[:1] == (count,)}
+    several: set[Node] = set()
     for node in order:
-        if node.shape[:1] == (count,) and _keeps_samples(node, found):
-            found.add(node)
+        if node.shape[:1] == (count,):
+            if _keeps_samples(node, found) or (
+                node.op.name == "reshape" and node.inputs[0] in several
+            ):
+                found.add(node)
+        elif count and node.shape and node.shape[0] % count == 0:
+            same = {s for s in node.inputs if s in several and s.shape[:1] == node.shape[:1]}
+            if _keeps_samples(node, same) or (
+                node.op.name == "reshape" and node.inputs[0] in found | several
+            ):
+                several.add(node)
     for node in reversed(order):
         if node in found and isinstance(node.op, Elementwise):
             found.update(s for s in node.inputs if s.shape == node.shape and s.op is not parameter)
-    return found
+    return found, several
 
 
 def _keeps_samples(node: Node, found: set[Node]) -> bool:

@@ -48,6 +48,12 @@ class Callback:
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
         """After an epoch with its figures; setting ``trainer.stop`` ends the training."""
 
+    def on_pause(self, trainer: Trainer) -> None:
+        """A person lets the training wait, between two steps: what is behind is written now."""
+
+    def on_resume(self, trainer: Trainer) -> None:
+        """It goes on, if only for one step."""
+
     def on_fit_end(self, trainer: Trainer) -> None:
         """After the last epoch."""
 

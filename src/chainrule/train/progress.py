@@ -63,6 +63,14 @@ class Progress(Callback):
         if kept_epochs(epoch, trainer.epochs) or trainer.stop:
             self._say(epoch_line(epoch, trainer.epochs, logs), self.console)
 
+    def on_pause(self, trainer: Trainer) -> None:
+        """Say why nothing moves."""
+        self._say(f"paused after step {trainer.place.step:,}, by the studio", self.console)
+
+    def on_resume(self, trainer: Trainer) -> None:
+        """Say that it goes on."""
+        self._say("goes on", self.console)
+
     def on_fit_end(self, trainer: Trainer) -> None:
         """Take the bar away and print what was noticed."""
         self.close()

@@ -16,6 +16,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from chainrule.errors import UsageError, message
 from chainrule.tape import Tape, kept_step, record
 from chainrule.tensor import Tensor
@@ -35,6 +37,9 @@ KEPT, BYTES = 200, 256 << 20  # of steps, at most
 BATCH, PROBE = 4, 16  # samples
 SHARE = 0.04  # of the training's time that kept steps may take
 PERIOD = 1e-3  # seconds between two rows of figures, at least
+# What stands behind the figures of a step: of its first group, and samples a second with their
+# loading, since the step before.
+OF_TRAINING = [("training", "rate"), ("training", "speed")]
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,7 @@ class Recording(Callback):
         self._writer: Writer | None = None
         self._tape: Tape | None = None
         self._before: dict[str, Any] = {}
+        self._ended = self._rate = 0.0  # of the step before; of the one that runs
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Open the folder; choose the probe's samples."""
@@ -189,20 +195,22 @@ class Recording(Callback):
     def on_step_begin(self, trainer: Trainer) -> None:
         """If the step is to be kept: the probe, then a tape for the step."""
         self._began, step = time.perf_counter(), trainer.place.step
-        trainer.statistics = self._statistics if self._wants_row(step) else None
+        wants = trainer.single or self._wants_row(step)
+        trainer.statistics = self._statistics if wants and self._writer is not None else None
+        self._rate = trainer.optimizer.param_groups[0]["lr"]
         if self._writer is None:
             return
         self._schedule.writing = self._writer.seconds
-        if not self._schedule.wants(step):
+        if not (trainer.single or self._schedule.wants(step)):
             return
-        if not self.wanted.every or self._schedule.chooses(step):
+        if trainer.single or not self.wanted.every or self._schedule.chooses(step):
             self._keep_probe(trainer)
         self._before = _optimizer(trainer)
         self._tape = record(self.wanted.nodes)
         self._tape.__enter__()
 
     def _wants_row(self, step: int) -> bool:
-        return self._writer is not None and step % self._every == 0
+        return step % self._every == 0
 
     def on_batch_end(self, trainer: Trainer, batch: int, batches: int | None) -> None:
         """Hand over the figures of the step, and the step itself."""
@@ -211,8 +219,9 @@ class Recording(Callback):
             return
         begun = time.perf_counter()
         if trainer.figures_of_step is not None:
-            row = trainer.figures_of_step.numpy()
-            names = self._statistics.names
+            own = self._rate, trainer.samples / max(begun - self._ended, 1e-9)
+            row = np.append(trainer.figures_of_step.numpy(), np.array(own, np.float32))
+            names = [*self._statistics.names, *OF_TRAINING]
             writer.add_row(step, trainer.place.epoch, trainer.last_loss, names, row)
         if self._tape is None:
             self._every = math.ceil(PERIOD / max(begun - self._began, 1e-6))
@@ -223,6 +232,11 @@ class Recording(Callback):
             self._schedule.took(time.perf_counter() - self._began)
         if writer.failure is not None:
             self._close(trainer)
+        self._ended = begun
+
+    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
+        """An evaluation before it is no part of its first step."""
+        self._ended = time.perf_counter()
 
     def _keep_step(self, trainer: Trainer, writer: Writer, step: int, tape: Tape) -> None:
         numbers = samples_of(trainer.train_data)
@@ -243,6 +257,15 @@ class Recording(Callback):
         """Keep the epoch's figures, if nobody else does."""
         if self._run is not None:
             self._run.add_figures(epoch, logs)
+
+    def on_pause(self, trainer: Trainer) -> None:
+        """Whoever lets it wait wants to see the figures up to here."""
+        if self._writer is not None:
+            self._writer.flush()
+
+    def on_resume(self, trainer: Trainer) -> None:
+        """The pause is no part of the next step."""
+        self._ended = time.perf_counter()
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """The probe of the trained model; then wait until all is written."""

@@ -98,6 +98,13 @@ class Records:
         """The step as the tape that ``cr.record()`` gave."""
         return tape_of(self.read(step, kind))
 
+    def begun(self) -> str:
+        """A word for the training that wrote last; with another one, rows may have changed."""
+        if not self:
+            return ""
+        with _opened(self._database, "ro") as database:
+            return _meta(database, "begun") or ""
+
     def statistics(self, since: int = 0) -> Rows:
         """The figures of the steps from ``since`` on, as far as they are written."""
         if not self:
@@ -140,6 +147,9 @@ class Writer:
                 pair = "name TEXT PRIMARY KEY, value TEXT"
                 database.execute(f"CREATE TABLE IF NOT EXISTS meta ({pair})")
                 database.execute("DELETE FROM steps WHERE step >= ?", (step,))
+                # Rows may come again with other numbers from here on: who has read them sees it.
+                begun = f"{step} {time.time_ns()}"
+                database.execute("INSERT OR REPLACE INTO meta VALUES ('begun', ?)", (begun,))
                 database.execute(f"PRAGMA user_version={SCHEMA}")
         for kind in KINDS:
             for kept in records.steps(kind):
@@ -158,9 +168,10 @@ class Writer:
         self._rows.append((step, epoch, loss, row.astype("<f4").tobytes()))
         self._names = names
         if time.monotonic() - self._flushed > PAUSE:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Let the figures that were added be written, now."""
         rows, self._rows, self._flushed = self._rows, [], time.monotonic()
         if rows:
             self._put(("rows", self._names, rows))
@@ -176,7 +187,7 @@ class Writer:
 
     def close(self) -> None:
         """Wait until all is written, or given up."""
-        self._flush()
+        self.flush()
         self._jobs.put(None)
         self._thread.join()
 

@@ -23,6 +23,7 @@ from chainrule import models, random
 from chainrule.data import TensorDataset
 from chainrule.errors import UsageError, message
 from chainrule.train.callbacks import Callback, keep
+from chainrule.train.control import Control
 from chainrule.train.progress import kept_epochs
 from chainrule.train.record import Recording, Wanted
 from chainrule.train.runs import Run
@@ -64,7 +65,7 @@ class Session(Callback):
         self.run: Run
         self.trainer: Trainer
         self.notes: list[str] = []  # what differs from the process that began the run
-        self.interrupted = False
+        self.control: Control  # from the studio, and Ctrl-C: both end it after a step
         self._kept_at = time.monotonic()
 
     @classmethod
@@ -95,7 +96,8 @@ class Session(Callback):
             got = f"--epochs {recipe.epochs}, of a run of {config['epochs']}"
             raise UsageError(message("train", got, "as many or more"))
         if recipe.epochs > config["epochs"]:
-            run.write_config(config | {"epochs": recipe.epochs})
+            unfinished = {name: value for name, value in config.items() if name != "result"}
+            run.write_config(unfinished | {"epochs": recipe.epochs})
         return session
 
     def _config(self) -> dict[str, Any]:
@@ -134,16 +136,16 @@ class Session(Callback):
 
     def fit(self, callbacks: Sequence[Callback] = ()) -> Trainer:
         """Train to the end; Ctrl-C ends it after the step, with a checkpoint, twice at once."""
-        recipe = self.recipe
+        recipe, self.control = self.recipe, Control(self.run.folder)
         self.trainer = Trainer(
             self.model,
             recipe.loss,
             self.optimizer,
             metrics=recipe.metrics,
-            callbacks=[*callbacks, self],
+            # A step is wholly recorded before anybody waits after it, or ends there.
+            callbacks=[*callbacks, *self._recording(), self.control, self],
             schedule=recipe.schedule,
             nan=self.choices.nan,
-            record=self._recording(),
         )
         with self._interruptible():
             self.trainer.fit(
@@ -155,26 +157,30 @@ class Session(Callback):
             )
         return self.trainer
 
-    def _recording(self) -> Recording | bool:
+    def _recording(self) -> list[Recording]:
         wanted = Wanted.of(self.choices.record or False)
-        return False if wanted is None else Recording(self.run.folder, wanted)
+        return [] if wanted is None else [Recording(self.run.folder, wanted)]
+
+    def on_pause(self, trainer: Trainer) -> None:
+        """Keep the place: whatever happens to a training that waits, it goes on from here."""
+        self.keep()
 
     def on_batch_end(self, trainer: Trainer, batch: int, batches: int | None) -> None:
         """Keep a place in the middle of an epoch now and then."""
         every, since = self.choices.every, time.monotonic() - self._kept_at
         wanted = since >= SECONDS if every is None else trainer.place.step % every == 0
-        if wanted or self.interrupted:
+        if wanted or self.control.ended:
             self.keep()
-        if self.interrupted:
+        if self.control.ended:
             raise KeyboardInterrupt
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
         """Keep the figures; a checkpoint too, unless there was one a moment ago."""
         self.run.add_figures(epoch, logs)
-        kept = kept_epochs(epoch, trainer.epochs) or trainer.stop or self.interrupted
+        kept = kept_epochs(epoch, trainer.epochs) or trainer.stop or self.control.ended
         if kept or time.monotonic() - self._kept_at > PAUSE:
             self.keep()
-        if self.interrupted:
+        if self.control.ended:
             raise KeyboardInterrupt
 
     def keep(self) -> None:
@@ -202,7 +208,7 @@ class Session(Callback):
             signal.signal(signal.SIGINT, signal.default_int_handler)  # the second ends at once
             if self.trainer.evaluating:  # no step runs
                 raise KeyboardInterrupt
-            self.interrupted = True
+            self.control.ended = True
 
         before = signal.signal(signal.SIGINT, first)
         try:

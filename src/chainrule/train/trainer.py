@@ -137,6 +137,7 @@ class Trainer:
             if given not in known:
                 raise UsageError(message("Trainer", f"{name}={given!r}", " or ".join(known)))
         self.stop = self.evaluating = False
+        self.single = False  # whether a person makes the next step by itself: see control.py
         self.last_loss = float("nan")  # of the latest step
         self.samples = 0  # in its batch
         self.history, self.place, self._listening = History(), _Place(), list(callbacks)
@@ -144,6 +145,7 @@ class Trainer:
         self._parts: tuple[Any, ...] = (None,) * 4  # of which compiled steps are made
         self._steps: dict[Statistics | None, Compiled] = {}  # by the figures that they compute
         self._interrupts = Interrupts()
+        self._begun = 0.0  # when the epoch would have begun, had it never been left
         self.health: Tensor | None = None  # of the latest step: see nonfinite.health_of
         self.statistics: Statistics | None = None  # what each step computes of itself
         self.figures_of_step: Tensor | None = None  # by it
@@ -219,7 +221,7 @@ class Trainer:
 
     def _epoch(self, validation_data: Batches | None) -> None:
         place = self.place
-        begun = time.perf_counter() - place.seconds
+        self._begun = time.perf_counter() - place.seconds
         self._tell("on_epoch_begin", place.epoch + 1)
         for batch in self._remaining():
             inputs, targets = pair(batch)
@@ -234,7 +236,7 @@ class Trainer:
                 if self.schedule is not None and self.schedule_every == "batch":
                     self._step_schedule({})
                 place.batch, place.step = place.batch + 1, place.step + 1
-                place.seconds = time.perf_counter() - begun
+                place.seconds = time.perf_counter() - self._begun
             self._tell("on_batch_end", place.batch, self.batches)
         if not self._figures.samples:
             why = "A generator can be passed once" if place.epoch else ""
@@ -245,7 +247,7 @@ class Trainer:
             logs |= {f"val_{name}": value for name, value in found.items()}
         if self.schedule is not None and self.schedule_every == "epoch":
             self._step_schedule(logs)
-        logs["seconds"] = time.perf_counter() - begun
+        logs["seconds"] = time.perf_counter() - self._begun
         self.history.epochs.append(logs)
         place.epoch, place.batch, place.seconds = place.epoch + 1, 0, 0.0
         self._figures.reset()
@@ -259,6 +261,10 @@ class Trainer:
         if done and not data.state_dict()["batch"]:  # it has gone on to the next epoch already
             return iter(())
         return iter(data)
+
+    def waited(self, seconds: float) -> None:
+        """Between two steps it has waited so long, which is none of the epoch's time."""
+        self._begun += seconds
 
     def step(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """One step: the five lines, compiled.  Returns loss and outputs, both computed."""

@@ -12,8 +12,10 @@ const run = (name: string, started: string, epoch = 0): Run => ({
   results: [],
   seconds: null,
   recorded: false,
+  kept: 0,
   error: null,
   remedy: null,
+  place: null,
 });
 
 const names = (runs: readonly Run[]) => runs.map((each) => each.name);

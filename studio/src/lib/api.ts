@@ -1,5 +1,7 @@
 /** What the server says, in types; asking it; and merging what it pushes. */
 
+import { embeddedAnswer, isEmbedded } from "./embedded";
+
 export type Figure = number | "NaN" | "Infinity" | "-Infinity";
 export type Figures = Readonly<Record<string, Figure>>;
 
@@ -8,6 +10,19 @@ export interface Result {
   readonly measured: Figure;
   readonly wanted: string; // "" where nothing is demanded
   readonly holds: boolean;
+}
+
+/** Where a training that runs stands, as it says itself. */
+export interface Place {
+  readonly state: "running" | "paused";
+  readonly step: number;
+  readonly steps: number | null; // of the whole training, if the data tell
+  readonly epoch: number; // whole ones behind
+  readonly rate: number; // of the step before
+  readonly base_rate: number; // before the schedule
+  readonly speed: Figure; // samples a second
+  readonly left: Figure | null; // seconds
+  readonly said: string; // why it did not do what was asked; "" for nothing
 }
 
 export interface Run {
@@ -21,8 +36,10 @@ export interface Run {
   readonly results: readonly Result[];
   readonly seconds: number | null;
   readonly recorded: boolean;
+  readonly kept: number; // steps whose values are kept
   readonly error: string | null;
   readonly remedy: string | null;
+  readonly place: Place | null; // of a training that runs and says it
 }
 
 export interface RunDetails extends Run {
@@ -74,6 +91,7 @@ export async function ask<T>(path: string, options?: RequestInit): Promise<T> {
 
 /** The server's answer; an ApiError if it is none, or no success. */
 export async function answer(path: string, options?: RequestInit): Promise<Response> {
+  if (isEmbedded()) return kept(path);
   const response = await fetch(path, options).catch(() => {
     throw new ApiError(0, "The studio's server does not answer.", "chainrule studio starts it.");
   });
@@ -87,6 +105,13 @@ export async function answer(path: string, options?: RequestInit): Promise<Respo
   );
 }
 
+/** What a saved file knows. */
+function kept(path: string): Response {
+  const found = embeddedAnswer(path);
+  if (found !== undefined) return Response.json(found);
+  throw new ApiError(404, "This file keeps no more.", "chainrule studio computes it.");
+}
+
 export const getRun = (name: string) => ask<RunDetails>(`/api/runs/${encodeURIComponent(name)}`);
 export const getSystems = () => ask<{ systems: System[] }>("/api/systems");
 export const getTraining = () => ask<Training>("/api/train");
@@ -95,6 +120,14 @@ export const startTraining = (system: string) =>
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ system }),
+  });
+
+/** Ask a training for something; it does it after the step that runs, and says so in its place. */
+export const steer = (run: string, command: { do: string; rate?: number }) =>
+  ask<{ asked: string }>(`/api/runs/${encodeURIComponent(run)}/control`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(command),
   });
 
 /** The runs after a change, the newest first. */

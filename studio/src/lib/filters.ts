@@ -90,7 +90,7 @@ const ofRun = (run: string) => `/api/runs/${encodeURIComponent(run)}`;
 const ofStep = (at: At) => `${ofRun(at.run)}/steps/${at.kind}/${at.step}`;
 
 export const getField = (at: At, node: number, index: readonly number[]) =>
-  ask<Field>(`${ofStep(at)}/field?node=${node}&index=${index.join(",")}`);
+  ask<Field>(`${ofStep(at)}/reach?node=${node}&index=${index.join(",")}`);
 
 export const getBanks = (at: At) =>
   ask<{ banks: Bank[] }>(`${ofStep(at)}/filters`).then((found) => found.banks);

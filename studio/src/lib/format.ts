@@ -7,7 +7,7 @@ const MINUS = "−";
 /** 4 significant digits; whole numbers in full. */
 export function number(value: Figure): string {
   if (typeof value === "string") return value.replace("-", MINUS).replace("Infinity", "∞");
-  if (Number.isInteger(value)) return value.toLocaleString("en").replace("-", MINUS);
+  if (Number.isInteger(value)) return (value + 0).toLocaleString("en").replace("-", MINUS);
   const size = Math.abs(value);
   const text = size >= 1e-3 && size < 1e6 ? value.toPrecision(4) : value.toExponential(3);
   return text.replaceAll("-", MINUS);

@@ -18,9 +18,10 @@ class Live {
   #wait = FIRST_WAIT;
   #timer: number | undefined;
 
-  /** Listen until ``stop``; after a loss, again and again. */
+  /** Listen until ``stop``; after a loss, again and again, and when a tab wakes up at once. */
   start(): void {
     this.stop();
+    document.addEventListener("visibilitychange", this.#woken);
     const scheme = window.location.protocol === "https:" ? "wss" : "ws";
     const socket = new WebSocket(`${scheme}://${window.location.host}/api/live`);
     this.#socket = socket;
@@ -31,6 +32,7 @@ class Live {
   }
 
   stop(): void {
+    document.removeEventListener("visibilitychange", this.#woken);
     window.clearTimeout(this.#timer);
     const socket = this.#socket;
     this.#socket = null;
@@ -42,6 +44,10 @@ class Live {
     this.#wait = FIRST_WAIT;
     this.start();
   }
+
+  readonly #woken = () => {
+    if (document.visibilityState === "visible" && this.#socket === null) this.retry();
+  };
 
   #told(change: Change): void {
     this.hearing = "open";

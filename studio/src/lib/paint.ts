@@ -70,7 +70,8 @@ export function draw(
       fill(colours.paper, x + w - size - 1, y + 1, size, Math.max(1, size >> 1));
     }
   }
-  return [w / ratio, h / ratio];
+  // Cells smaller than a pixel are drawn as pixels, and the browser makes the picture smaller.
+  return grid.width < 1 ? [grid.width, grid.height] : [w / ratio, h / ratio];
 }
 
 /** Three kernels as one picture in colours: grey is 0, ± size the ends of each colour. */

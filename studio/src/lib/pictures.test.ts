@@ -34,6 +34,7 @@ const palette: Palette = {
 };
 const sizes = (signed: boolean): Sizes => ({
   scale: 2,
+  scales: [2],
   signed,
   low: signed ? -2 : 0,
   high: 2,
@@ -82,7 +83,7 @@ test("NaN has a colour of its own, and a layer of zeros is the page", () => {
 
 test("a map has whole pixels, the same along both sides", () => {
   expect(mapGrid(28, 28, 56)).toMatchObject({ width: 2, height: 2, count: 784 });
-  expect(mapGrid(300, 10, 56)).toMatchObject({ width: 1, height: 1 });
+  expect(mapGrid(300, 10, 60)).toMatchObject({ width: 0.2, height: 0.2 }); // drawn, then made smaller
 });
 
 test.each([1, 7, 120, 121, 500, 4096])("a strip of %i has a place for each, once", (count) => {

@@ -1,7 +1,7 @@
 /** Pictures of tensors: the colour of a number, the place of a cell.  Nothing of a model. */
 
 import type { Figure } from "./api";
-import type { Layer, Mode, Sizes } from "./record";
+import { isParameter, type Direction, type Layer, type Sizes, type Tile } from "./record";
 
 export type Colour = readonly [number, number, number];
 
@@ -24,8 +24,11 @@ export interface Paint {
 }
 
 /** Error signals have a scale of their own, so that they are never taken for values. */
-export function paintOf(sizes: Sizes | null, mode: Mode): Paint {
-  const size = Number(sizes?.scale ?? 0);
+export function paintOf(
+  sizes: Sizes | null | undefined,
+  mode: Direction,
+  size = Number(sizes?.scale ?? 0),
+): Paint {
   if (mode === "bar") return { scale: "signal", size };
   return { scale: sizes?.signed ? "signed" : "ink", size };
 }
@@ -63,9 +66,10 @@ export interface Grid {
   readonly height: number;
 }
 
-/** A map whose longer side has about so many pixels; cells are whole pixels. */
+/** A map whose longer side has about so many pixels; cells are whole pixels, if they are many. */
 export function mapGrid(rows: number, columns: number, side: number): Grid {
-  const cell = Math.max(1, Math.floor(side / Math.max(rows, columns, 1)));
+  const most = Math.max(rows, columns, 1);
+  const cell = most > side ? side / most : Math.floor(side / most);
   return { rows, columns, count: rows * columns, down: false, width: cell, height: cell };
 }
 
@@ -133,7 +137,7 @@ export const mapColumns = (maps: number) => Math.max(1, Math.ceil(maps / (maps >
 
 export const cellsOf = (layer: Layer) => Math.max(1, layer.rows) * layer.columns;
 
-/** The index of a cell of a map in the node's whole value, beginning with the sample. */
+/** The index of a cell of a map in the node's whole value: a parameter's has no sample. */
 export function indexOf(layer: Layer, sample: number, map: number, cell: number): number[] {
   let flat = map * cellsOf(layer) + cell;
   const index: number[] = [];
@@ -141,13 +145,20 @@ export function indexOf(layer: Layer, sample: number, map: number, cell: number)
     index.unshift(flat % size);
     flat = Math.floor(flat / size);
   }
-  return [sample, ...index];
+  return isParameter(layer) ? index : [sample, ...index];
 }
 
 /** Map and cell of an index that begins with the sample. */
 export function placeOf(layer: Layer, index: readonly number[]): { map: number; cell: number } {
-  const flat = layer.shape.reduce((sum, size, k) => sum * size + (index[k + 1] ?? 0), 0);
+  const first = isParameter(layer) ? 0 : 1; // the sample
+  const flat = layer.shape.reduce((sum, size, k) => sum * size + (index[k + first] ?? 0), 0);
   return { map: Math.floor(flat / cellsOf(layer)), cell: flat % cellsOf(layer) };
+}
+
+/** Where a map's numbers begin among those of a tile; null if they are not there. */
+export function mapAt(tile: Tile | undefined, layer: Layer, map: number): number | null {
+  const found = tile?.maps.indexOf(map) ?? -1;
+  return found < 0 ? null : found * cellsOf(layer);
 }
 
 /** A cell in words: "(4, 5)" of a map, "17" of a strip. */

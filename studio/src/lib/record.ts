@@ -4,12 +4,15 @@ import { answer, ApiError, ask, type Figure } from "./api";
 
 export type Kind = "probe" | "batch";
 export type Mode = "value" | "bar";
+/** What the pictures show: values, error signals, or the optimizer's step. */
+export type Direction = Mode | "update";
 
 export type Kept = Readonly<Record<Kind, readonly number[]>>;
 
 /** Of a layer's value or error signal, for one sample: all that is printed beside a picture. */
 export interface Sizes {
   readonly scale: Figure; // the 99.5th percentile of the sizes
+  readonly scales: readonly Figure[]; // the same of each map that is shown
   readonly signed: boolean;
   readonly low: Figure;
   readonly high: Figure;
@@ -19,9 +22,12 @@ export interface Sizes {
   readonly clipped: number;
 }
 
+/** A call's output or data, of one sample; or a whole parameter, which has no samples. */
 export interface Layer {
   readonly node: number;
   readonly name: string;
+  readonly key?: string; // tells it apart from others of its name, at all steps
+  readonly parameters?: readonly number[]; // nodes of those it was computed with
   readonly op: string;
   readonly where: string;
   readonly shape: readonly number[]; // of one sample
@@ -31,6 +37,42 @@ export interface Layer {
   readonly shown: readonly number[];
   readonly value: Sizes | null;
   readonly bar: Sizes | null;
+  readonly update?: Sizes | null;
+}
+
+export const isParameter = (layer: Layer) => layer.op === "parameter";
+
+/** Where the error signals come from. */
+export interface Seed {
+  readonly kind: "loss" | "score" | "element" | null; // null: as it was recorded
+  readonly text: string;
+}
+
+/** A change that the server knows by its edit's ID. */
+export type Change =
+  | { readonly kind: "input"; readonly node: number; readonly pixels: string }
+  | {
+      readonly kind: "nudge";
+      readonly node: number;
+      readonly index: readonly number[];
+      readonly to?: number;
+      readonly by?: number;
+    }
+  | { readonly kind: "off"; readonly node: number; readonly map: number };
+
+export interface Edit {
+  readonly edit: string;
+  readonly sample: number;
+  readonly words: readonly string[];
+  readonly edits: readonly {
+    readonly kind: Change["kind"];
+    readonly node: number;
+    readonly map?: number;
+    readonly index?: readonly number[];
+    readonly to?: number;
+    readonly by?: number;
+    readonly sample?: number;
+  }[];
 }
 
 export interface View {
@@ -40,15 +82,26 @@ export interface View {
   readonly rows: number; // samples that are kept
   readonly samples: readonly number[] | null; // their places in the data set
   readonly layers: readonly Layer[];
+  readonly parameters: readonly Layer[];
   readonly scores: {
     readonly node: number;
     readonly layer: number;
     readonly op: string;
     readonly shares: readonly Figure[];
+    readonly before?: readonly Figure[] | null; // of the step as it was recorded
   } | null;
   readonly targets: { readonly node: number; readonly values: readonly number[] } | null;
   readonly names: readonly string[];
+  readonly edit: Edit | null;
+  readonly seed: Seed;
 }
+
+/** Numbers of the maps that are shown, one map after the other. */
+export interface Tile {
+  readonly maps: readonly number[];
+  readonly numbers: ArrayLike<number>;
+}
+export type Tiles = ReadonlyMap<number, Tile>;
 
 /** What a unit reads of a layer: from and to, both included. */
 export interface Box {
@@ -112,42 +165,214 @@ export interface Element {
   readonly used_by: { readonly count: number; readonly links: readonly Link[] };
 }
 
-/** A step of a run. */
+/** A step of a run; with an edit, run again. */
 export interface At {
   readonly run: string;
   readonly kind: Kind;
   readonly step: number;
+  readonly edit?: string | null;
 }
 
 const ofRun = (run: string) => `/api/runs/${encodeURIComponent(run)}/steps`;
-const ofStep = (at: At) => `${ofRun(at.run)}/${at.kind}/${at.step}`;
+
+/** The address of an answer on a step. */
+export function ofStep(
+  at: At,
+  answer: string,
+  asked: Readonly<Record<string, unknown>> = {},
+): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries({ ...asked, edit: at.edit })) {
+    if (value !== null && value !== undefined) query.set(name, String(value));
+  }
+  const text = query.toString();
+  return `${ofRun(at.run)}/${at.kind}/${at.step}/${answer}${text && `?${text}`}`;
+}
 
 export const getKept = (run: string) => ask<Kept>(ofRun(run));
 
-export const getView = (at: At, sample: number) =>
-  ask<View>(`${ofStep(at)}/layers?sample=${sample}`);
+/** parameters: false leaves them out, for who has them. */
+export const getView = (
+  at: At,
+  sample: number,
+  order: string | null = null,
+  what: Direction = "value",
+  parameters = true,
+) =>
+  ask<View>(
+    ofStep(at, "layers", {
+      sample,
+      order,
+      what: what === "value" ? null : what,
+      parameters: parameters ? null : 0,
+    }),
+  );
 
 export const getBoxes = (at: At, node: number, mode: Mode, index: readonly number[]) =>
-  ask<{ boxes: Box[] }>(
-    `${ofStep(at)}/patch?node=${node}&what=${mode}&index=${index.join(",")}`,
-  ).then((found) => found.boxes);
+  ask<{ boxes: Box[] }>(ofStep(at, "patch", { node, what: mode, index })).then(
+    (found) => found.boxes,
+  );
 
-export function getElement(at: At, link: Link): Promise<Element> {
-  const share = link.sample === null ? "" : `&sample=${link.sample}`;
-  const index = link.index.join(",");
-  return ask(`${ofStep(at)}/element?node=${link.node}&what=${link.kind}&index=${index}${share}`);
+/** What a unit sees of the data, through all layers. */
+export const getField = (at: At, node: number, index: readonly number[]) =>
+  ask<{ boxes: Omit<Box, "count">[] }>(ofStep(at, "field", { node, index })).then(
+    (found) => found.boxes,
+  );
+
+export const getElement = (at: At, link: Link): Promise<Element> =>
+  ask(
+    ofStep(at, "element", {
+      node: link.node,
+      what: link.kind,
+      index: link.index,
+      sample: link.sample,
+    }),
+  );
+
+export interface Scales {
+  readonly steps: number;
+  readonly read: number;
+  readonly scales: Readonly<Record<string, Readonly<Partial<Record<Mode, Figure>>>>>;
+}
+
+/** The ends of the colours over all kept steps, as far as the server has read them. */
+export const getScales = (run: string, kind: Kind, sample: number) =>
+  ask<Scales>(`/api/runs/${encodeURIComponent(run)}/scales?kind=${kind}&sample=${sample}`);
+
+/** Let the step be run again with changes; the answer names it. */
+export const postEdit = (
+  at: At,
+  asked: {
+    base?: string | null;
+    sample: number;
+    edits?: readonly Change[];
+    seed?: Readonly<Record<string, unknown>> | null;
+  },
+) =>
+  ask<Edit>(ofStep({ ...at, edit: null }, "edits"), {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(asked),
+  });
+
+/** What the network sees of a drawing: how it is made, stage by stage. */
+export interface Seen {
+  readonly state: "seen" | "empty";
+  readonly sentence: string;
+  readonly node: number;
+  readonly pixels: string | null; // the input, as an edit takes it
+  readonly stages: readonly Stage[];
+}
+
+export interface Stage {
+  readonly name: string;
+  readonly words: string;
+  readonly shape: readonly number[];
+  readonly low: Figure;
+  readonly high: Figure;
+  readonly pixels: string; // a byte for each pixel: 0 for low, 255 for high
+}
+
+/** The greys of a canvas, or a file, as the network sees them. */
+export const postSeen = (
+  at: At,
+  node: number,
+  picture: { greys: Uint8Array<ArrayBuffer>; side: number } | Blob,
+) =>
+  picture instanceof Blob
+    ? ask<Seen>(ofStep({ ...at, edit: null }, "see", { node }), {
+        method: "POST",
+        headers: { "Content-Type": picture.type },
+        body: picture,
+      })
+    : ask<Seen>(
+        ofStep({ ...at, edit: null }, "see", { node, rows: picture.side, columns: picture.side }),
+        {
+          method: "POST",
+          headers: { "Content-Type": "application/octet-stream" },
+          body: picture.greys,
+        },
+      );
+
+interface Constant {
+  readonly name: string;
+  readonly value: Figure | null;
+  readonly hex: string;
+}
+
+/** How the optimizer moved one element of a parameter, line by line. */
+export interface Update {
+  readonly state: "updated" | "frozen" | "still" | "unknown";
+  readonly sentence: string;
+  readonly exact: boolean | null;
+  readonly optimizer: string | null;
+  readonly options: readonly Constant[];
+  readonly constants: readonly Constant[];
+  readonly rows: readonly (Constant & {
+    readonly role: string;
+    readonly words: string;
+    readonly formula: string;
+    readonly numbers: string;
+  })[];
+  readonly initial: { readonly step: number; readonly value: Figure; readonly hex: string } | null;
+  readonly last: { readonly step: number; readonly before: Figure; readonly after: Figure } | null;
+}
+
+/** The update of a parameter in a batch; nodes of a probe have other numbers, so it goes by name. */
+export async function getUpdate(
+  batch: At,
+  name: string,
+  index: readonly number[],
+): Promise<Update> {
+  const at = { ...batch, edit: null };
+  const { parameters } = await getView(at, 0);
+  const found = parameters.find((each) => each.name === name);
+  if (!found) {
+    throw new ApiError(
+      0,
+      `${name} is not in the batch of step ${at.step}.`,
+      "Another step has it.",
+    );
+  }
+  return ask<Update>(ofStep(at, "update", { node: found.node, index }));
 }
 
 /** The numbers of a node's value or error signal: of one sample, or without one of all. */
 export async function getNumbers(
   at: At,
   node: number,
-  mode: Mode,
+  what: Direction,
   sample?: number,
+  map?: number,
 ): Promise<ArrayLike<number>> {
-  const one = sample === undefined ? "" : `&sample=${sample}`;
-  const found = await answer(`${ofStep(at)}/array?node=${node}&what=${mode}${one}`);
+  const found = await answer(ofStep(at, "array", { node, what, sample, map }));
   return numbersOf(await found.arrayBuffer(), found.headers.get("X-Dtype") ?? "");
+}
+
+/** The numbers of the maps that are shown, of all layers and parameters. */
+export async function getTiles(
+  at: At,
+  what: Direction,
+  sample: number,
+  order: string | null,
+  parameters = true,
+): Promise<Tiles> {
+  const asked = { what, sample, order, parameters: parameters ? null : 0 };
+  const found = await answer(ofStep(at, "numbers", asked));
+  const parts = JSON.parse(found.headers.get("X-Parts") ?? "[]") as {
+    node: number;
+    dtype: string;
+    maps: number[];
+    bytes: number;
+  }[];
+  const bytes = await found.arrayBuffer();
+  const tiles = new Map<number, Tile>();
+  let from = 0;
+  for (const { node, dtype, maps, bytes: size } of parts) {
+    tiles.set(node, { maps, numbers: numbersOf(bytes.slice(from, from + size), dtype) });
+    from += size;
+  }
+  return tiles;
 }
 
 /** Little-endian bytes as numbers; a page runs on machines that are little-endian too. */

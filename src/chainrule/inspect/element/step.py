@@ -13,7 +13,7 @@ from chainrule.inspect.element.parts import Link
 from chainrule.inspect.element.recipes import derivative
 from chainrule.ops import leaf
 from chainrule.storage import Recorded
-from chainrule.tape import Tape, sample_nodes
+from chainrule.tape import Tape, row_nodes, sample_nodes
 
 __all__ = ["KINDS", "Arrival", "Step"]
 
@@ -46,6 +46,8 @@ class Step:
         self.ranked = [self.number[node] for node in ranked]
         found = sample_nodes(ranked, self.batch) if self.batch else set()
         self.samples = {self.number[node] for node in found}
+        rows = row_nodes(step.order, self.batch) if self.batch else set()
+        self.followed = self.samples | {self.number[node] for node in rows}
         self.readers: list[list[tuple[int, int]]] = [[] for _ in step.order]
         for k, node in enumerate(step.order):
             for position, source in enumerate(node.inputs):

@@ -7,7 +7,7 @@ A value gets a row if it has a name, is read twice, or is more than a piece of i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from chainrule.inspect.formulas import (
     SUBSCRIPT,
     Writer,
     Written,
+    marked,
 )
 from chainrule.inspect.notation import signal_name
 from chainrule.inspect.recorded import RecordedLoss
@@ -48,6 +49,7 @@ class Addend:
     numbers: str | None
     value: np.ndarray
     jacobian: np.ndarray | None = None  # ∂reader/∂variable, where it is shown
+    node: Any = None  # that computes it
 
 
 @dataclass(eq=False)
@@ -71,18 +73,31 @@ class Variable:
 
 
 class Board(RecordedLoss):
-    """The rows of a graph: ``variables`` in forward order, ``backward`` from the loss back."""
+    """The rows of a graph: ``variables`` in forward order, ``backward`` from the loss back.
+
+    marks: names and numbers in formulas are marked with whose they are: 3v is the value of
+    ``variables[3]``, 3b its error signal.  graph: as of ``RecordedLoss``.
+    """
 
     def __init__(
-        self, loss: Recorded, names: dict[Recorded, str], digits: int, notation: str = "bar"
+        self,
+        loss: Recorded,
+        names: dict[Recorded, str],
+        digits: int,
+        notation: str = "bar",
+        *,
+        marks: bool = False,
+        graph: Mapping[Any, tuple[Any, ...]] | None = None,
     ) -> None:
-        super().__init__(loss)
+        super().__init__(loss, graph=graph)
+        self.marks = marks
         self.names, self.digits, self.notation = names, digits, notation
         self.of: dict[Any, Variable] = {}  # node -> the variable that it shows
         self.variables: list[Variable] = []
         self.composites = {whole.end: whole for whole in composites(self)}
         self.inside = {part: w.end for w in self.composites.values() for part in w.inner}
         self._arrange(self.order)
+        self._places = {id(variable): place for place, variable in enumerate(self.variables)}
         end = self.of[loss].name
         for variable in self.variables:
             ends = not self.inputs[variable.core]
@@ -227,6 +242,9 @@ class Board(RecordedLoss):
             rank = NEGATIVE if text.startswith("−") else ATOM
             if text.startswith("∂"):
                 rank = POWER
+            shown = reader if node in own else self.of.get(node)
+            if shown is not None:
+                text = self._marked(text, shown, node in own)
             return Written(text, rank, value.ndim > 0, node in own)
 
         def sigmoids(node: Any) -> Any:
@@ -236,6 +254,11 @@ class Board(RecordedLoss):
             return self.inputs[variable.core][0]
 
         return Writer(self.inputs, atom, digits=self.digits, numbers=numbers, sigmoids=sigmoids)
+
+    def _marked(self, text: str, variable: Variable, signal: bool) -> str:
+        if not self.marks:
+            return text
+        return marked(text, f"{self._places[id(variable)]}{'b' if signal else 'v'}")
 
     def _signal_nodes(self, reader: Variable) -> tuple[Any, ...]:
         """The nodes of v̄: its own, and what it repeats or reshapes (a view starts there)."""
@@ -289,7 +312,7 @@ class Board(RecordedLoss):
             formula = text(self._writer(False, reader), addend)
             if self.notation == "jacobian" and value.ndim:  # the loss's own slope, as a row
                 formula, numbers = f"({formula})ᵀ", numbers and f"({numbers})ᵀ"
-            variable.addends.append(Addend(reader, formula, numbers, value))
+            variable.addends.append(Addend(reader, formula, numbers, value, node=addend))
 
     def _as_row(self, reader: Variable, variable: Variable, value: np.ndarray) -> Addend:
         """An addend as the row ∂L/∂reader times the Jacobian ∂reader/∂variable."""
@@ -304,8 +327,9 @@ class Board(RecordedLoss):
             factor = local_jacobian(reader.face, variable.face, self.inputs, stops, self.value)
             text = array_text(factor if factor.size > 1 else factor.reshape(()), self.digits)
             row = array_text(self._row(reader.bar), self.digits)
-            numbers = f"{row}·{text}"
-        return Addend(reader, f"{reader.signal}·{jacobian}", numbers, value, factor)
+            numbers = f"{self._marked(row, reader, True)}·{text}"
+        signal = self._marked(reader.signal, reader, True)
+        return Addend(reader, f"{signal}·{jacobian}", numbers, value, factor)
 
     def _row(self, signal: np.ndarray) -> np.ndarray:
         """An error signal as a row vector 1 × n; that of a number stays a number."""
@@ -361,6 +385,7 @@ class Board(RecordedLoss):
             y, bar = reader.name, reader.signal
             if writer.numbers:
                 y, bar = (array_text(x, self.digits) for x in (reader.value, reader.bar))
+            y, bar = self._marked(y, reader, False), self._marked(bar, reader, True)
             if whole.target is not None:  # a loss: its error signal is a factor
                 seed = reader.face is self.loss and self.notation != "bar"
                 bar = "" if seed else f"({bar})·" if bar.startswith("−") else f"{bar}·"

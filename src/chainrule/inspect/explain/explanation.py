@@ -42,7 +42,7 @@ from chainrule.inspect.notation import check_notation
 from chainrule.storage import Recorded
 from chainrule.tensor import Tensor
 
-__all__ = ["Explanation", "board", "explain"]
+__all__ = ["Explanation", "board", "explain", "names_of"]
 
 
 def explain(
@@ -106,15 +106,16 @@ def board(
         )
         got = f"a loss whose backward has run at {where}"
         raise GradientError(message("explain", got, "one whose history is there", remedy=remedy))
-    names = _names(node, loss, variables or {})
+    names = names_of(loss, variables or {})
     if overview or Overview.nodes(node) > LARGEST:
         return Overview(node, names, digits, notation, title, notes, ascii)
     shown = Board(node, names, digits, notation)
     return Explanation(shown, digits, title, notes, ascii)
 
 
-def _names(loss: Recorded, handle: Tensor, variables: Mapping[str, Any]) -> dict[Recorded, str]:
-    """What the nodes are called: by their tensors, or by the variables of the caller."""
+def names_of(handle: Tensor, variables: Mapping[str, Any]) -> dict[Recorded, str]:
+    """What the nodes of a loss are called: by their tensors, or by the variables of the caller."""
+    loss = handle._node
     found: dict[Recorded, str] = {}
     for name, thing in variables.items():
         if isinstance(thing, Tensor) and not name.startswith("_"):

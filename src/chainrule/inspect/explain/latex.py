@@ -1,7 +1,8 @@
 r"""The board in LaTeX and Markdown: its notation, token by token.
 
 ``latex_of`` reads the board's own notation (see ``explain``), so there is one writer of formulas.
-Matrices become ``bmatrix``, v̄ ``\bar{v}``, ∂L/∂v a fraction, ``·`` and ``∘`` products.
+Matrices become ``bmatrix``, v̄ ``\bar{v}``, ∂L/∂v a fraction, ``·`` and ``∘`` products; what is
+marked as a value's becomes ``\of{VALUE}{…}``, which a page may define.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from chainrule.inspect.arrays import array_text, is_small
 from chainrule.inspect.explain.board import Addend, Variable
 from chainrule.inspect.explain.text import joined
+from chainrule.inspect.formulas import MARKED
 
 __all__ = ["latex_board", "latex_of", "markdown_board"]
 
@@ -30,7 +32,7 @@ LETTERS = rf"(?![{LOWERED}{RAISED}ᵀΣ])[^\W\d_][\u0300-\u036f]*"
 NAME = rf"{LETTERS}(?:{LETTERS}|[\d_.](?=[^\W_])|[{LOWERED}])*"
 ENTRIES = r"\[[-−\d., e+naif]*\]"  # numbers, nan and inf among them
 TOKEN = re.compile(
-    rf"(?P<fraction>∂(?P<above>{NAME})/∂(?P<below>{NAME}))|(?P<delta>δ_(?P<of>{NAME}))"
+    rf"(?P<marked>{MARKED})|(?P<fraction>∂(?P<above>{NAME})/∂(?P<below>{NAME}))|(?P<delta>δ_(?P<of>{NAME}))"
     rf"|(?P<array>{ENTRIES}|\[{ENTRIES}(?:, {ENTRIES})*\])"
     r"|(?P<number>\d+(?:\.\d+)?(?:e[-−+]?\d+)?)|(?P<slope>σ')"
     rf"|(?P<name>{NAME})|(?P<raised>[{RAISED}]+)|(?P<lowered>[{LOWERED}]+)|(?P<root>√\()"
@@ -64,7 +66,7 @@ def latex_of(text: str) -> str:
             made += f"^{{{latex_of(exponent[0]) if exponent else ''}}}"
             place = exponent.end() if exponent else place
         elif found["space"]:
-            side_by_side = re.search(r"[\w\u0300-\u036fᵀ)\]²]$", text[: found.start()])
+            side_by_side = re.search(r"[\w\u0300-\u036f\ue002ᵀ)\]²]$", text[: found.start()])
             product = side_by_side and re.match(rf"{NAME}|[(\[∂]", text[place:])
             made += r"\; " if product else " "
         else:
@@ -73,6 +75,8 @@ def latex_of(text: str) -> str:
 
 
 def _token(found: re.Match[str], kind: str, token: str, before: str) -> str:
+    if found["marked"]:
+        return rf"\of{{{found['whose']}}}{{{latex_of(found['first'] + found['rest'])}}}"
     if found["fraction"]:
         return rf"\frac{{\partial {_name(found['above'])}}}{{\partial {_name(found['below'])}}}"
     if found["delta"]:

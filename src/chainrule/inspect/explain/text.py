@@ -12,7 +12,7 @@ from chainrule.inspect.arrays import array_lines, array_text, is_small
 from chainrule.inspect.explain.board import Addend, Variable
 from chainrule.inspect.notation import ascii_text
 
-__all__ = ["WIDTH", "TextBoard", "joined"]
+__all__ = ["WIDTH", "TextBoard", "chain_rule", "joined"]
 
 WIDTH = 96
 
@@ -124,7 +124,7 @@ class TextBoard:
             return _block(f"{head} = ", value)
         rule = joined([addend.formula for addend in addends])
         parts = [head]
-        chain = self._chain(variable)
+        chain = self.style(chain_rule(variable, self._backward[0], self.notation))
         if chain not in ("", rule, variable.signal):
             parts.append(chain)
         lines = _wrapped([*parts, rule])
@@ -153,18 +153,6 @@ class TextBoard:
             if _readable(summed):
                 lines.append(f"{more}{summed}")
         return lines + _block(more, value)
-
-    def _chain(self, variable: Variable) -> str:
-        """ȳ·∂y/∂x + … where all of it are numbers."""
-        parts = []
-        for addend in variable.addends:
-            reader = addend.reader
-            if variable.bar is None or variable.bar.ndim or reader.bar is None or reader.bar.ndim:
-                return ""
-            slope = f"∂{reader.name}/∂{variable.name}"
-            seed = self.notation != "bar" and reader is self._backward[0]
-            parts.append(self.style(slope if seed else f"{reader.signal}·{slope}"))
-        return " + ".join(parts)
 
     def _addend_lines(self, indent: str, addend: Addend) -> list[str]:
         value = self._text(addend.value)
@@ -199,6 +187,19 @@ class TextBoard:
 def _readable(text: str) -> bool:
     """Whether numbers are worth a line: matrices that fill several are not."""
     return "[" not in text or _width(text) <= WIDTH - 8
+
+
+def chain_rule(variable: Variable, end: Variable, notation: str) -> str:
+    """ȳ·∂y/∂x + … where all of it are numbers, else "".  end: the loss."""
+    parts = []
+    for addend in variable.addends:
+        reader = addend.reader
+        if variable.bar is None or variable.bar.ndim or reader.bar is None or reader.bar.ndim:
+            return ""
+        slope = f"∂{reader.name}/∂{variable.name}"
+        seed = notation != "bar" and reader is end
+        parts.append(slope if seed else f"{reader.signal}·{slope}")
+    return " + ".join(parts)
 
 
 def joined(texts: Sequence[str]) -> str:

@@ -1,0 +1,84 @@
+/** What of a run is looked at: the selection of the URL, with what stands where it says nothing. */
+
+import { place } from "../location.svelte";
+import { cellsOf } from "../pictures";
+import { linkOf, type Direction, type Kept, type Kind, type Layer, type View } from "../record";
+import { link, type Selection } from "../selection";
+
+export const to = (changes: Partial<Selection>) =>
+  link("/network", { ...place.selection, ...changes });
+
+/** Nothing open: neither a layer nor a number. */
+export const OUT = { node: null, unit: null, number: null } as const;
+
+export class Where {
+  readonly #kept: () => Kept | undefined;
+  readonly #view: () => View | undefined;
+
+  /** kept: the steps of the run; view: what is shown of the step that is looked at. */
+  constructor(kept: () => Kept | undefined, view: () => View | undefined) {
+    this.#kept = kept;
+    this.#view = view;
+  }
+
+  readonly chosen = $derived(place.selection);
+  readonly run = $derived(this.chosen.run);
+  readonly direction = $derived<Direction>(this.chosen.mode ?? "value");
+  readonly sample = $derived(this.chosen.sample ?? 0);
+
+  get kind(): Kind {
+    const kept = this.#kept();
+    return this.chosen.kind ?? (kept && !kept.probe.length ? "batch" : "probe");
+  }
+
+  get steps(): readonly number[] {
+    return this.#kept()?.[this.kind] ?? [];
+  }
+
+  /** Without a step in the URL the newest one, also as the run goes on. */
+  get step(): number | null {
+    return this.chosen.step ?? this.steps.at(-1) ?? null;
+  }
+
+  readonly opened = $derived(this.chosen.number === null ? null : linkOf(this.chosen.number));
+
+  get layer(): Layer | undefined {
+    const view = this.#view();
+    const named = (each: Layer) => String(each.node) === this.chosen.node;
+    return view?.layers.find(named) ?? view?.parameters.find(named);
+  }
+
+  readonly #units = $derived((this.chosen.unit ?? "").split(",").filter(Boolean).map(Number));
+
+  get map(): number {
+    const layer = this.layer;
+    if (!layer) return 0;
+    return Math.min(Math.max(0, this.#units[0] ?? layer.shown[0] ?? 0), layer.maps - 1);
+  }
+
+  get cell(): number | null {
+    const layer = this.layer;
+    if (!layer || this.#units.length < 2) return null;
+    const [, row = 0, column] = this.#units;
+    const found = layer.rows ? row * layer.columns + (column ?? 0) : row;
+    return found < cellsOf(layer) ? found : null;
+  }
+
+  /** The link to the step of a kind that is nearest to the one that is looked at. */
+  nearest(kind: Kind, changes: Partial<Selection> = {}): string {
+    const known = this.#kept()?.[kind] ?? [];
+    const far = (each: number) => Math.abs(each - (this.step ?? 0));
+    const best = known.reduce(
+      (found, each) => (far(each) < far(found) ? each : found),
+      known[0] ?? 0,
+    );
+    return to({ kind, step: best, sample: null, number: null, edit: null, seed: null, ...changes });
+  }
+}
+
+/** A map and a cell as the URL has them. */
+export function unitText(of: Layer, map: number, cell: number | null): string {
+  if (cell === null) return String(map);
+  if (!of.rows) return `${map},${cell}`;
+  return `${map},${Math.floor(cell / of.columns)},${cell % of.columns}`;
+}

@@ -1,0 +1,230 @@
+"""The page Training in Chromium, and a training that is steered from it: ``make studio-test``."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+from chainrule.train.control import rate_changes, read_place
+from chainrule.train.runs import Run
+
+pytestmark = pytest.mark.browser
+at_a_desk = pytest.mark.parametrize("page", ["desk"], indirect=True)  # the size makes no difference
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Runs of two inputs: recorded, recorded otherwise, and without a record."""
+    folder = tmp_path_factory.mktemp("cockpit")
+    short = ["mlp-binary", "--epochs", "4"]
+    for words in (["xor", "--record"], [*short, "--record"], ["xor", "--epochs", "12"]):
+        command = [sys.executable, "-m", "chainrule", "train", *words, "--json"]
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def link(folder, studio):
+    with studio(folder) as (_, link):
+        yield link
+
+
+@pytest.fixture
+def show(page, link):
+    """show(query, wait): the page with a selection, when it is there."""
+    page.goto(link)
+
+    def go(query, wait=".u-over"):
+        page.goto(f"http://{urlsplit(link).netloc}/training?{query}")
+        page.locator(wait).first.wait_for()
+
+    return go
+
+
+@pytest.fixture
+def long_run(tmp_path, studio):
+    """(its folder, link): a training that takes minutes, begun in another terminal."""
+    words = ["mlp-binary", "--epochs", "4000", "--record", "--json"]
+    command = [sys.executable, "-m", "chainrule", "train", *words]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+        run = tmp_path / "runs" / "mlp-binary-001"
+        until(lambda: (read_place(run) or {"step": 0})["step"] > 50)
+        with studio(tmp_path) as (_, link):
+            yield run, link
+        process.kill()
+
+
+def until(true):
+    for _ in range(2000):
+        if true():
+            return
+        time.sleep(0.01)
+    raise AssertionError("twenty seconds were not enough")
+
+
+def exact(locator):
+    return float.fromhex(locator.get_attribute("data-value"))
+
+
+def test_curves_maps_and_the_plane(page, show, folder, check):
+    show("run=mlp-binary-001", ".plane canvas")
+    page.locator(".strips canvas").first.wait_for()
+    for heading in ("Loss", "Learning rate", "Samples a second", "Gradients", "Update ratio"):
+        assert page.get_by_role("heading", name=heading, exact=True).is_visible()
+    assert page.get_by_role("heading", name="Dead units").is_visible()
+    rows = Run(folder / "runs" / "mlp-binary-001").records.statistics()
+    loss = page.get_by_role("figure", name=re.compile("^Loss of")).locator("[data-value]").first
+    assert exact(loss) == rows.losses[-1]
+    check(page, "cockpit")
+
+
+def test_each_number_of_a_step_is_the_recorded_one(page, show, folder, check):
+    records = Run(folder / "runs" / "xor-001").records
+    rows, step = records.statistics(), records.steps()[5]
+    show(f"run=xor-001&step={step}")
+    page.keyboard.press("t")
+    page.get_by_role("table").wait_for()
+    at = rows.steps.tolist().index(step)
+    named = {pair: rows.values[at, k].item() for k, pair in enumerate(rows.names)}
+    shown = {
+        row.locator("th").inner_text(): exact(row.locator("td"))
+        for row in page.get_by_role("row").all()[1:]
+    }
+    assert shown["loss, mean"] == rows.losses[at]
+    assert shown["learning rate"] == named["training", "rate"]
+    for name in ("fc1.weight", "fc2.bias"):
+        assert shown[f"Gradients, {name}"] == named[name, "gradient"]
+    assert shown["Saturated, tanh"] == named["tanh", "saturated"]
+    check(page, "cockpit-table")
+
+
+@at_a_desk
+def test_the_plane_goes_through_time_and_units(page, show, folder):
+    show("run=xor-001&step=0", ".plane canvas")
+    first = page.locator(".board .map").evaluate("e => e.toDataURL()")
+    page.keyboard.press(".")
+    page.get_by_text("after step 1, each unit").wait_for()
+    assert page.locator(".board .map").evaluate("e => e.toDataURL()") != first
+    page.get_by_role("link", name="tanh, unit 3").click()
+    page.get_by_role("img", name=re.compile("^tanh, unit 3 over the plane")).wait_for()
+    assert "node=tanh" in page.url and "unit=3" in page.url
+    page.go_back()
+    page.get_by_role("img", name=re.compile("^output over the plane")).wait_for()
+    page.keyboard.press("o")
+    page.wait_for_url("**/network?**step=1**")
+
+
+@at_a_desk
+def test_two_runs_and_a_logarithmic_axis(page, show, check):
+    show("run=mlp-binary-001")
+    page.get_by_label("Beside it").select_option("xor-001")
+    page.get_by_text("xor-001, the same mean").wait_for()
+    page.keyboard.press("l")
+    page.wait_for_url("**axis=log**")
+    assert "other=xor-001" in page.url
+    check(page, "cockpit-two")
+
+
+@at_a_desk
+def test_a_click_on_a_curve_opens_the_nearest_kept_step(page, show, folder):
+    show("run=mlp-binary-001")
+    page.locator(".u-over").first.click(position={"x": 120, "y": 60})
+    page.wait_for_url("**/network?**")
+    step = int(re.search(r"step=(\d+)", page.url).group(1))
+    assert step in Run(folder / "runs" / "mlp-binary-001").records.steps()
+    page.locator(".layers canvas").first.wait_for()
+
+
+@pytest.mark.parametrize(
+    ("query", "says", "action"),
+    [
+        ("", "Choose the training to look at.", "xor-001"),
+        ("run=xor-002", "is trained without a record", None),
+    ],
+)
+def test_states_say_one_sentence_and_one_action(page, show, check, query, says, action):
+    show(query, ".page p")
+    page.get_by_text(says).wait_for()
+    if action is None:
+        assert page.locator("code").first.inner_text() == "chainrule train xor --record"
+        page.locator(".u-over").first.wait_for()  # of its epochs
+    else:
+        page.get_by_role("main").get_by_role("link", name=action).click()
+        page.locator(".u-over").first.wait_for()
+        page.go_back()
+        page.get_by_text(says).wait_for()
+    check(page, f"cockpit-state-{says.split()[0]}")
+
+
+@at_a_desk
+def test_a_run_that_is_not_there(page, show):
+    show("run=none", "[role=alert]")
+    assert "There is no run none." in page.get_by_role("alert").inner_text()
+    page.wrongs.clear()  # the browser itself writes of an answer 404
+
+
+def test_a_training_of_another_terminal_is_steered(page, long_run, check):
+    run, link = long_run
+    page.goto(link)
+    page.goto(f"http://{urlsplit(link).netloc}/training?run={run.name}")
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_text("waits for you").wait_for()
+    step = read_place(run)["step"]
+    page.get_by_text(f"{step:,} of 100,000").wait_for()
+    check(page, "cockpit-paused")
+    page.keyboard.press("s")
+    page.get_by_text(f"{step + 1:,} of 100,000").wait_for()
+    assert read_place(run)["state"] == "paused"
+    page.get_by_role("slider", name="Recorded step").wait_for()
+    page.get_by_text(f"Open step {step} in Network").wait_for()  # the single step was kept
+    page.get_by_label("New learning rate").fill("0.002")
+    page.keyboard.press("Enter")
+    until(lambda: rate_changes(run))
+    assert rate_changes(run)[0].rates == [0.002] and rate_changes(run)[0].step == step + 1
+    page.get_by_label("New learning rate").blur()
+    page.keyboard.press("p")
+    page.get_by_role("button", name="Pause").wait_for()
+    page.get_by_text("changed at step").wait_for()
+    page.get_by_role("button", name="Stop mlp-binary-001").click()
+    page.get_by_role("button", name="Stop it, keeping its last step").click()
+    page.get_by_text("interrupted after epoch").wait_for()
+    kept = Run(run).read_checkpoint()
+    assert kept["step"] > step + 1
+    assert json.loads((run / "place.json").read_text())["state"] == "ended"
+
+
+def test_home_stops_a_training_after_asking(page, long_run, check):
+    run, link = long_run
+    page.goto(link)
+    page.get_by_role("button", name="Stop mlp-binary-001").click()
+    page.get_by_role("button", name="Let it run").click()
+    page.get_by_role("button", name="Stop mlp-binary-001").click()
+    page.get_by_role("button", name="Stop it, keeping its last step").wait_for()
+    check(page, "home-stop")
+    page.get_by_role("button", name="Stop it, keeping its last step").click()
+    page.get_by_text("interrupted after epoch").wait_for()
+    assert Run(run).checkpoint.exists()
+
+
+@at_a_desk
+def test_the_link_works_from_another_page(page, link):
+    text = f'<a href="{link}">the studio</a>'
+    page.route(
+        "http://elsewhere.example/",
+        lambda route: route.fulfill(body=text, content_type="text/html"),
+    )
+    page.goto("http://elsewhere.example/")
+    page.get_by_role("link").click()
+    page.get_by_role("heading", name="Runs").wait_for()
+    assert "token" not in page.url
+    page.goto("http://elsewhere.example/")
+    page.evaluate(
+        "url => document.querySelector('a').href = url",
+        f"http://{urlsplit(link).netloc}/training?run=xor-001",  # a view, without the key
+    )
+    page.get_by_role("link").click()
+    page.locator(".u-over").first.wait_for()
