@@ -12,7 +12,7 @@ NAMES_OF_PYTORCH = {"nn/utils.py"}  # a list of names that scripts import from t
 MOST_LINES = 600
 
 # Rooms in the order of the data. A module may import what stands in its list (a folder: all of it).
-BASE = ["errors", "dtypes", "files", "forks"]
+BASE = ["errors", "dtypes", "files", "forks", "notebook"]
 MATHEMATICS = [*BASE, "graph", "lines", "ops"]
 HANDLE = [*MATHEMATICS, "random", "storage", "tracked", "tracing", "recording", "device", "tensor"]
 TENSOR = [
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "dtypes": BASE,
     "files": BASE,
     "forks": [],
+    "notebook": [],
     "graph": [*BASE, "ops"],  # the type Op, in annotations
     "ops": MATHEMATICS,
     "lines": [*BASE, "graph"],

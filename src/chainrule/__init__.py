@@ -473,7 +473,19 @@ def _summarise(module: nn.Module, *arguments: Any) -> Any:
     return importlib.import_module("chainrule.inspect.summary").summary(module, *arguments)
 
 
+def _drawn(graph: Graph) -> str:
+    """Graph's picture in a notebook, since graph.py stands below inspect/; "" if there is none."""
+    if builtins.any(getattr(node, "consumed", None) for node in graph.outputs.values()):
+        return ""  # its backward has let the history go
+    layers = importlib.import_module("chainrule.inspect.draw.layers")
+    try:
+        return layers.draw_layers(graph.nodes, list(graph.outputs.values()), {}).svg
+    except UsageError:  # too many boxes; the nodes are listed
+        return ""
+
+
 nn.Module._summarise = _summarise
+Graph._drawn = staticmethod(_drawn)
 
 # Loaded when they are first asked for, since they need more than NumPy, or are for few.
 _LATER = {
@@ -486,6 +498,7 @@ _LATER = {
     "History": "chainrule.train",
     "Trainer": "chainrule.train",
     "load": "chainrule.train",
+    "look": "chainrule.studio.look",
     "open_run": "chainrule.train",
     "save": "chainrule.train",
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule.dtypes import DType
 from chainrule.errors import GraphError
+from chainrule.notebook import graph_html
 
 if TYPE_CHECKING:
     from chainrule.ops.op import Op
@@ -187,9 +188,12 @@ class Graph:
         return f"<Graph of {len(self)} nodes -> {', '.join(self.outputs)}>"
 
     def _repr_html_(self) -> str:
-        from html import escape
+        return graph_html(f"Graph of {len(self)} nodes", str(self), self._drawn(self))
 
-        return f"<pre>{escape(str(self))}</pre>"
+    @staticmethod
+    def _drawn(graph: Graph) -> str:
+        """The graph as SVG.  Drawing stands above, in inspect/; ``__init__`` says where."""
+        return ""
 
 
 def _short(value: object) -> str:

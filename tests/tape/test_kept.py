@@ -134,3 +134,14 @@ def test_an_op_of_one_s_own_and_what_is_too_large(tmp_path, monkeypatch):
     assert len(kept["left_out"]) >= 2
     with pytest.raises(cr.GradientError, match="not kept"):
         _ = tape_of(kept).entry(next(iter(tape_of(kept).graph))).value
+
+
+def test_what_was_moved_before_the_step_began_is_kept_itself():
+    """Its numbers are there, what it was moved from is not."""
+    x, w = cr.rand(4, 6).reshape(4, 2, 3), cr.ones(3, requires_grad=True)
+    x.tolist()  # computed
+    with cr.record() as tape:
+        (x * w).sum().backward()
+    again = tape_of(kept_step(tape, 4, 4))
+    (data,) = (node for node in again.graph.nodes if node.shape == (4, 2, 3) and not node.inputs)
+    assert again.entry(data).value.tolist() == x.tolist()

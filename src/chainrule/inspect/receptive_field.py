@@ -9,7 +9,7 @@ was flattened knows what it is made of, and who sums along it sees exactly that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
@@ -19,7 +19,7 @@ from chainrule.graph import Node
 from chainrule.inspect.walk import Walk
 from chainrule.ops.op import Elementwise
 
-__all__ = ["Field", "fields_of"]
+__all__ = ["WINDOWS", "Field", "fields_from", "fields_of"]
 
 WINDOWS = ("conv", "max_pool", "avg_pool")
 
@@ -90,14 +90,21 @@ def _as_one(steps: Axis) -> Step:
     return Step(count, axis, jump)
 
 
-def fields_of(pass_: Walk) -> dict[Node, Field]:
-    """The fields of all nodes that see the first input, if that has spatial axes.
+Look = Callable[[Any], Any]  # the value of a leaf, None if it is not known
 
-    They are its last axes, as many as the first convolution or pooling moves along.
-    """
+
+def fields_of(pass_: Walk) -> dict[Node, Field]:
+    """The fields of all nodes that see the first input, if that has spatial axes."""
     nodes = [node for call in pass_.calls for node in call.nodes]
     nodes.sort(key=lambda node: node.sequence)
-    source = pass_.inputs[0]._node
+    return fields_from(pass_.inputs[0]._node, nodes, lambda node: node.value)
+
+
+def fields_from(source: Node, nodes: Sequence[Node], look: Look) -> dict[Node, Field]:
+    """The fields of the nodes that see the source; nodes: in order; look: values of leaves.
+
+    Spatial axes are its last ones, as many as the first convolution or pooling moves along.
+    """
     rank = next((len(n.shape) - 2 for n in nodes if n.op.name in WINDOWS), 0)
     if not rank or len(source.shape) not in (rank + 1, rank + 2):
         return {}
@@ -107,13 +114,13 @@ def fields_of(pass_: Walk) -> dict[Node, Field]:
         source: Field((1,) * rank, (Fraction(0),) * rank, (*((),) * first, *walks))
     }
     for node in nodes:
-        field = _field(node, found)
-        if field is not None:
+        field = _field(node, found, look)
+        if field is not None and node is not source:
             found[node] = field
     return found
 
 
-def _field(node: Any, found: dict[Node, Field]) -> Field | None:
+def _field(node: Any, found: dict[Node, Field], look: Look) -> Field | None:
     """The field of a node, from those of its inputs."""
     name, seen = node.op.name, [(x, found[x]) for x in node.inputs if x in found]
     if not seen:
@@ -141,9 +148,11 @@ def _field(node: Any, found: dict[Node, Field]) -> Field | None:
     if name == "reshape":
         return _reshaped(field, x.shape, node.shape)
     if name == "slice":
-        return _sliced(node, field)
-    if name == "index" and len(node.inputs) == 2 and _grows(node.inputs[1]):
-        return _selected(node, field)
+        return _sliced(node, field, look)
+    if name == "index" and len(node.inputs) == 2:
+        places = None if node.inputs[1].inputs else look(node.inputs[1])
+        if _grows(places):
+            return _selected(node, field, places)
     return _anywhere(field, node.shape)
 
 
@@ -184,9 +193,8 @@ def _moved(field: Field, shape: Sequence[int], first: Sequence[Any], steps: Sequ
     return Field(field.size, tuple(start), tuple(axes))
 
 
-def _grows(places: Any) -> bool:
+def _grows(known: Any) -> bool:
     """Whether the places that are fetched are known, and go on from place to place."""
-    known = places.value if not places.inputs else None
     return (
         known is not None
         and known.ndim == 1
@@ -195,9 +203,8 @@ def _grows(places: Any) -> bool:
     )
 
 
-def _selected(node: Any, field: Field) -> Field:
+def _selected(node: Any, field: Field, places: Any) -> Field:
     """Places along the first axis, as enlarging fetches them; what holds in the middle is told."""
-    places = node.inputs[1].value
     step = Fraction(node.inputs[0].shape[0], len(places))
     middle = len(places) // 2
     first = int(places[middle]) - step * middle
@@ -246,11 +253,12 @@ def _reduced(node: Any, field: Field, axes: Sequence[int]) -> Field:
     return Field(field.over(axes), field.start, (*((),) * new, *left))
 
 
-def _sliced(node: Any, field: Field) -> Field:
+def _sliced(node: Any, field: Field, look: Look) -> Field:
     first, steps = [0] * len(node.shape), [1] * len(node.shape)
     rows = zip(node.inputs[1:], *(node.meta[key] for key in ("axes", "steps")), strict=True)
     for low, place, step in rows:
-        first[place] = 0 if low.value is None else int(low.value)
+        known = look(low)
+        first[place] = 0 if known is None else int(known.item())
         steps[place] = step
     return _moved(field, node.shape, first, steps)
 

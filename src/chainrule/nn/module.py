@@ -16,12 +16,14 @@ from chainrule.errors import (
     message,
     not_found,
 )
+from chainrule.graph import type_text
 from chainrule.lines import is_ours, user_line
 from chainrule.nn import states
 from chainrule.nn.calls import calls, locate, refuse_arrays
 from chainrule.nn.fitting import name_inputs_that_fit
 from chainrule.nn.hooks import Handle, watch_backward, with_keywords
 from chainrule.nn.parameter import Parameter
+from chainrule.notebook import Branch, tree_html
 from chainrule.storage import recorder
 from chainrule.tensor import Tensor
 from chainrule.tensor.handle import LET_GO
@@ -497,6 +499,21 @@ class Module:
             return f"{self._get_name()}({lines[0]})"
         body = "".join(f"\n  {line}" for line in [*lines, *below])
         return f"{self._get_name()}({body}\n)" if body else f"{self._get_name()}()"
+
+    def _repr_html_(self) -> str:
+        return tree_html(_branch(self, ""))
+
+
+def _branch(module: Module, name: str) -> Branch:
+    """A module as a notebook's tree; a parameter that is shared counts once at each module."""
+    own = [
+        (name, type_text(each.shape, each.dtype))
+        for name, each in module._parameters.items()
+        if each is not None
+    ]
+    below = [_branch(each, path) for path, each in module._modules.items() if each is not None]
+    count = sum(each.numel() for each in module.parameters())
+    return Branch(name, module._get_name(), count, own, below)
 
 
 def _no_init(module: Module, got: str) -> UsageError:

@@ -12,6 +12,7 @@ things keep them out:
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,7 +20,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["HEADERS", "Guard"]
+__all__ = ["FRAMED", "HEADERS", "Guard"]
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -29,6 +30,13 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+}
+# For a notebook's cell: its server may have any port, but it is on this machine.
+ANCESTORS = "http://localhost:* http://127.0.0.1:*"
+FRAMED = HEADERS | {
+    "Content-Security-Policy": HEADERS["Content-Security-Policy"].replace(
+        "frame-ancestors 'none'", f"frame-ancestors {ANCESTORS}"
+    )
 }
 
 NO_TOKEN = "Open the link that chainrule studio printed: this page needs the key in it."
@@ -41,10 +49,11 @@ class Guard:
     """Lets requests through to ``app`` that have the token; answers others with 403 and a sentence.
 
     token: the secret.  port: where the server listens; it is part of the name of the cookie, since
-    cookies of one host are shared by all its ports.
+    cookies of one host are shared by all its ports.  framed: pages of this machine may frame ours.
     """
 
-    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, token: str, port: int, framed: bool = False) -> None:
+        self.headers = FRAMED if framed else HEADERS
         self.app, self.token = app, token
         self.hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
         self.cookie = f"chainrule-{port}"
@@ -54,7 +63,7 @@ class Guard:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        send = _with_headers(send)
+        send = _with_headers(send, self.headers)
         headers = Headers(scope=scope)
         given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         keys = [value for name, value in given if name == "token"]
@@ -97,13 +106,13 @@ async def _refuse(sentence: str, scope: Scope, receive: Receive, send: Send) -> 
     await answer(scope, receive, send)
 
 
-def _with_headers(send: Send) -> Send:
-    """``send`` that adds HEADERS to each answer."""
+def _with_headers(send: Send, added: Mapping[str, str]) -> Send:
+    """``send`` that adds these headers to each answer."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
+            for name, value in added.items():
                 headers.setdefault(name, value)
         await send(message)
 

@@ -49,8 +49,13 @@ __all__ = ["make_app"]
 MOST_BYTES = 10_000  # of a request to train
 
 
-def make_app(runs: Runs, token: str, port: int, assets: Path = ASSETS) -> Guard:
-    """The guarded application.  Its lifespan ends the training that it started."""
+def make_app(
+    runs: Runs, token: str, port: int, assets: Path = ASSETS, framed: bool = False
+) -> Guard:
+    """The guarded application.  Its lifespan ends the training that it started.
+
+    framed: pages may stand in a frame of a notebook on this machine.
+    """
     training = Training()
     api = _Api(runs, training)
 
@@ -82,7 +87,7 @@ def make_app(runs: Runs, token: str, port: int, assets: Path = ASSETS) -> Guard:
         Exception: _bug,
     }
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=errors)
-    return Guard(app, token, port)
+    return Guard(app, token, port, framed)
 
 
 class _Api:

@@ -21,6 +21,7 @@ from chainrule.ops import leaf
 __all__ = [
     "ORDERS",
     "Layer",
+    "box",
     "described",
     "described_parameter",
     "field",
@@ -320,7 +321,7 @@ def patches(
             continue
         for source, places in follow(step, number, flats).items():
             waiting.setdefault(source, []).extend(places)
-    return [_box(step, number, flats) for number, flats in sorted(found.items())]
+    return [box(step, number, flats) for number, flats in sorted(found.items())]
 
 
 def _read(step: Step, number: int, flats: np.ndarray) -> dict[int, list[np.ndarray]]:
@@ -364,7 +365,7 @@ def _sent(step: Step, number: int, flats: np.ndarray) -> dict[int, list[np.ndarr
     return {reader: places for reader, places in found.items() if places}
 
 
-def _box(step: Step, number: int, flats: np.ndarray) -> dict[str, Any]:
+def box(step: Step, number: int, flats: np.ndarray) -> dict[str, Any]:
     """The smallest box around places, without the axis of the samples; last axes are a picture."""
     shape = step.order[number].shape
     places = np.stack(np.unravel_index(flats, shape))[1:]

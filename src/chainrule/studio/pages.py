@@ -18,6 +18,7 @@ PAGES = (
     "/network",
     "/stepper",
     "/graph",
+    "/filters",
     "/training",
     "/lab",
 )  # paths that the one index.html shows, each by a component of its own

@@ -10,6 +10,9 @@
     GET /api/runs/NAME/steps/KIND/STEP/layers?what=&sample=&order=   the model's calls as pictures
     GET /api/runs/NAME/steps/KIND/STEP/numbers?what=&sample=&order=  their numbers, all in one
     GET /api/runs/NAME/steps/KIND/STEP/patch?node=&what=&index=      what a unit reads in them
+    GET /api/runs/NAME/steps/KIND/STEP/reach?node=&index=            all that a unit depends on
+    GET /api/runs/NAME/steps/KIND/STEP/filters                       convolutions' weights
+    GET /api/runs/NAME/films/KIND?name=&from=                        one of them in all kept steps
     GET /api/runs/NAME/steps/KIND/STEP/field?node=&index=            what it sees of the data
     GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=&map=  numbers, as bytes
     GET /api/runs/NAME/steps/KIND/STEP/element?node=&what=&index=    how one of them was computed
@@ -44,6 +47,8 @@ from chainrule.ops import leaf
 from chainrule.studio.bodies import content_type, sent_bytes, sent_json
 from chainrule.studio.drawing import columns, rms, rms_of, thumbnail
 from chainrule.studio.edits import Edit, Edits, asked_edit, edited, recorded_seed
+from chainrule.studio.fields import reached
+from chainrule.studio.filters import Films, filters
 from chainrule.studio.layers import (
     ORDERS,
     described,
@@ -80,6 +85,7 @@ class Steps:
         self._runs, self._lock, self._edits = runs, threading.Lock(), Edits()
         self._open: OrderedDict[Any, Opened] = OrderedDict()
         self._changed: OrderedDict[Any, Opened] = OrderedDict()
+        self._films = Films()
         self._scales = Scales()
 
     @property
@@ -98,6 +104,9 @@ class Steps:
             f"{step}/numbers": self.numbers,
             f"{step}/patch": self.patch,
             f"{step}/field": self.field,
+            f"{step}/reach": self.reach,
+            f"{step}/filters": self.filters,
+            "/api/runs/{name}/films/{kind}": self.film,
             f"{step}/array": self.array,
             f"{step}/element": self.element,
             f"{step}/update": self.update,
@@ -281,6 +290,22 @@ class Steps:
         held = step.held
         flat = held.flat(_checked(step, number), _index(request))
         return _json({"boxes": patches(held, step.layers, number, what, flat)})
+
+    def reach(self, request: Request) -> Response:
+        """What a unit depends on in the layers before it, and size, jump and start with numbers."""
+        step = self._step(request)
+        number, index = _checked(step, _number(request, "node")), _index(request)
+        return _json(reached(step.elements.step, step.layers, number, index))
+
+    def filters(self, request: Request) -> Response:
+        """The weights of the convolutions, which filters are dead in this step, which are alike."""
+        return _json({"banks": filters(self._step(request).elements.step)})
+
+    def film(self, request: Request) -> Response:
+        """A convolution's weights in some of the kept steps, from the one with this number on."""
+        kind, name = _kind(request.path_params["kind"]), request.query_params.get("name", "")
+        begin = _number(request, "from", 0)
+        return _json(self._films.film(self._records(request), kind, name, begin))
 
     def array(self, request: Request) -> Response:
         """The numbers of a node's value or error signal, of one sample if it is asked for."""

@@ -63,7 +63,9 @@ def kept_step(tape: Tape, count: int = 0, rows: int = 0) -> dict[str, Any]:
         return np.array(array, order="C")
 
     def moved(node: Node) -> bool:
-        if node.op.name not in MOVED or node.inputs[0] not in step.holds:
+        if node.op.name not in MOVED or not node.inputs:  # computed before the step began
+            return False
+        if node.inputs[0] not in step.holds:
             return False
         return node.op.name == "expand" or (node in cut) == (node.inputs[0] in cut)
 

@@ -365,6 +365,9 @@ class Tape:
     def __repr__(self) -> str:
         return f"<Tape of step {self.step}: {', '.join(self.names()) or 'nothing named'}>"
 
+    def _repr_html_(self) -> str:
+        return self.graph._repr_html_()
+
     # ------------------------------------------------------------ inside
 
     def _looks_back(self, node: Recorded) -> bool:

@@ -23,6 +23,7 @@ from chainrule.errors import (
     not_found,
 )
 from chainrule.graph import type_text
+from chainrule.notebook import array_html
 from chainrule.ops import elementwise, leaf
 from chainrule.ops.movement import concatenate
 from chainrule.storage import FAILED, Recorded, Storage, recorder
@@ -376,22 +377,12 @@ class Tensor(Filling, Views):
         return f"tensor({body}{notes})"
 
     def _repr_html_(self) -> str:
-        numbers = self._value()
+        if self._node.state == FAILED:
+            return f"<pre>{escape(repr(self))}</pre>"
         title = type_text(self.shape, self.dtype) + (f" {self._name}" if self._name else "")
-        origin = "" if self.is_leaf else f" · {self.op}"
-        head = f"<b>{escape(title)}</b>{escape(origin)}"
-        if numbers.ndim in (1, 2) and 0 < numbers.size <= 64:
-            rows = "".join(
-                "<tr>"
-                + "".join(f"<td style='text-align:right'>{x:.4g}</td>" for x in row)
-                + "</tr>"
-                for row in np.atleast_2d(numbers)
-            )
-            return f"{head}<table>{rows}</table>"
-        if numbers.size and self.dtype is not bool_:
-            spread = f"min {numbers.min():.4g}, mean {numbers.mean():.4g}, max {numbers.max():.4g}"
-            return f"{head}<br>{spread}"
-        return f"{head}<pre>{escape(repr(self))}</pre>"
+        origin = "" if self.is_leaf else self.op
+        grad = self._kept_grad if isinstance(self._kept_grad, Tensor) else None
+        return array_html(self._value(), title, origin, None if grad is None else grad._value())
 
     # ------------------------------------------------------------ copies and conversions
 

@@ -74,6 +74,30 @@ export function draw(
   return grid.width < 1 ? [grid.width, grid.height] : [w / ratio, h / ratio];
 }
 
+/** Three kernels as one picture in colours: grey is 0, ± size the ends of each colour. */
+export function drawColours(
+  canvas: HTMLCanvasElement,
+  numbers: ArrayLike<number>,
+  from: number,
+  grid: Grid,
+  size: number,
+): readonly [number, number] {
+  const ratio = window.devicePixelRatio;
+  const side = Math.max(1, Math.round(grid.width * ratio));
+  canvas.width = side * grid.columns;
+  canvas.height = side * grid.rows;
+  const context = canvas.getContext("2d");
+  const level = (value: number) =>
+    Math.round(127.5 * (1 + Math.min(1, Math.max(-1, size > 0 ? value / size : 0))));
+  for (let cell = 0; context && cell < grid.count; cell++) {
+    const parts = [0, 1, 2].map((c) => level(numbers[from + c * grid.count + cell] ?? 0));
+    const [row, column] = cellAt(grid, cell);
+    context.fillStyle = `rgb(${parts.join(" ")})`;
+    context.fillRect(column * side, row * side, side, side);
+  }
+  return [side / ratio, side / ratio];
+}
+
 /** Fade from what was on a canvas to what is. */
 export function fade(canvas: HTMLCanvasElement, before: HTMLCanvasElement, milliseconds: number) {
   const context = canvas.getContext("2d");

@@ -109,6 +109,27 @@ export function moved(grid: Grid, cell: number, key: string): number {
   return next < grid.count ? next : cell;
 }
 
+/** A path around all cells but those of the runs (first and last, within a row), even-odd. */
+export function outside(
+  grid: Grid,
+  [w, h]: readonly [number, number],
+  runs: readonly (readonly [number, number])[],
+): string {
+  const box = (x: number, y: number, width: number, height: number) =>
+    `M${x} ${y}h${width}v${height}h${-width}z`;
+  const parts = runs.flatMap(([first, last]) => {
+    if (!grid.down) {
+      const [row, column] = cellAt(grid, first);
+      return box(column * w, row * h, (last - first + 1) * w, h);
+    }
+    return Array.from({ length: last - first + 1 }, (_, k) => {
+      const [row, column] = cellAt(grid, first + k);
+      return box(column * w, row * h, w, h);
+    });
+  });
+  return box(0, 0, grid.columns * w, grid.rows * h) + parts.join("");
+}
+
 /** How many maps stand beside each other: at most six large or eight small ones below each other. */
 export const mapColumns = (maps: number) => Math.max(1, Math.ceil(maps / (maps > 6 ? 8 : 6)));
 

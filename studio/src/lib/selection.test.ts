@@ -3,7 +3,7 @@ import { link, NOTHING, parse, query } from "./selection";
 
 test("a query names all of a selection, and comes back from it", () => {
   const text =
-    "?run=lenet-001&step=40&kind=batch&sample=3&node=7&unit=7%2C4%2C5&mode=bar&number=6.bar.0%2C7%2C4%2C5&seed=loss%3A3&other=xor-001&axis=log&edit=5f3a&scale=network&hold=steps&maps=rms&open=Net%2Ca.0&find=3%2C4+relu&view=0.5%2C-20%2C7";
+    "?run=lenet-001&step=40&kind=batch&sample=3&node=7&unit=7%2C4%2C5&mode=bar&number=6.bar.0%2C7%2C4%2C5&bank=conv1.weight&filter=2&channel=0&film=time&seed=loss%3A3&other=xor-001&axis=log&edit=5f3a&scale=network&hold=steps&maps=rms&open=Net%2Ca.0&find=3%2C4+relu&view=0.5%2C-20%2C7";
   const selection = parse(text);
   expect(selection).toEqual({
     ...NOTHING,
@@ -15,6 +15,10 @@ test("a query names all of a selection, and comes back from it", () => {
     unit: "7,4,5",
     mode: "bar",
     number: "6.bar.0,7,4,5",
+    bank: "conv1.weight",
+    filter: 2,
+    channel: 0,
+    film: "time",
     seed: "loss:3",
     other: "xor-001",
     axis: "log",

@@ -9,6 +9,10 @@ export interface Selection {
   readonly unit: string | null; // a place in the node's value, such as 7,4,5
   readonly mode: "value" | "bar" | "update" | null; // values, error signals, the optimizer's step
   readonly number: string | null; // whose computation is open, such as 6.bar.0,7,4,5
+  readonly bank: string | null; // the name of the parameter whose filters are shown
+  readonly filter: number | null; // one of them
+  readonly channel: number | null; // of its kernels the one whose numbers are shown
+  readonly film: "time" | null; // filters through all kept steps
   readonly seed: string | null; // what the error signals come from: loss:3, score:3, or an element
   readonly other: string | null; // a run's name, with which the first is compared
   readonly axis: "log" | null; // of losses; else linear
@@ -44,6 +48,10 @@ export const NOTHING: Selection = {
   unit: null,
   mode: null,
   number: null,
+  bank: null,
+  filter: null,
+  channel: null,
+  film: null,
   seed: null,
   other: null,
   axis: null,
@@ -85,6 +93,10 @@ export function parse(query: string): Selection {
     unit: text("unit"),
     mode: one("mode", "value", "bar", "update"),
     number: text("number"),
+    bank: text("bank"),
+    filter: count("filter"),
+    channel: count("channel"),
+    film: one("film", "time"),
     seed: text("seed"),
     other: text("other"),
     axis: one("axis", "log"),

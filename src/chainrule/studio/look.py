@@ -1,0 +1,196 @@
+"""``cr.look(model, x, y)``: one forward and backward pass in the studio, inside a notebook's cell.
+
+The pass is recorded into a folder of this process's own, which a studio in a thread of it serves.
+Both end with the process.  Only notebooks on this machine may frame its pages.
+"""
+
+from __future__ import annotations
+
+import atexit
+import copy
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import uvicorn
+
+from chainrule.errors import ChainruleError, ShapeError, UsageError, message
+from chainrule.graph import Graph
+from chainrule.nn import Module
+from chainrule.nn import functional as F
+from chainrule.notebook import framed
+from chainrule.random import get_state, set_state
+from chainrule.recording import enable_grad
+from chainrule.studio.app import make_app
+from chainrule.studio.pages import ASSETS, check_built
+from chainrule.studio.runs import Runs
+from chainrule.studio.server import HOST, listen
+from chainrule.tensor import Tensor, tensor
+from chainrule.train.record import Wanted
+from chainrule.train.record_script import recorded
+from chainrule.train.runs import Run
+
+__all__ = ["Look", "look"]
+
+STARTS = 10.0  # seconds that a server may take to answer
+# In a frame the cookie counts as the notebook's own only under the notebook's own name.
+NAME = (
+    "<script>(()=>{const f=document.currentScript.previousElementSibling,h=location.hostname;"
+    'if(["localhost","127.0.0.1"].includes(h)&&!f.src.includes("//"+h+":"))'
+    'f.src=f.src.replace(/\\/\\/[^:]+:/,"//"+h+":");})()</script>'
+)
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class Look:
+    """What ``look`` gives: a notebook shows it; ``url`` opens it elsewhere; ``graph`` is its graph.
+
+    ``run`` is the name of the pass in the studio, ``loss`` its loss.
+    """
+
+    def __init__(self, run: str, loss: float, graph: Graph, server: _Server) -> None:
+        self.run, self.loss, self.graph, self._server = run, loss, graph, server
+
+    @property
+    def url(self) -> str:
+        """The link, with the key in it; it holds as long as this process."""
+        return self._server.link(HOST, self.run)
+
+    def _repr_html_(self) -> str:
+        source = escape(self._server.link("localhost", self.run))
+        name, link = escape(self.run), escape(self.url)
+        told = f"loss {self.loss:.4g}; it ends with this notebook's kernel"
+        away = f'<a href="{link}" target="_blank" rel="noopener">Open in a tab of its own</a>'
+        frame = f'<iframe src="{source}" title="Chainrule studio, {name}"></iframe>'
+        return framed(
+            [
+                f'<div><b>{name}</b> <span class="m">{told}</span> {away}</div>',
+                frame + NAME,
+                f"<details><summary>Graph</summary>{self.graph._repr_html_()}</details>",
+            ]
+        )
+
+    def __repr__(self) -> str:
+        return f"<Look at {self.run}, loss {self.loss:.4g}: {self.url}>"
+
+
+def look(model: Module, x: Any, y: Any = None, loss: Loss | None = None) -> Look:
+    """One forward and backward pass of a model, opened in the studio.
+
+    x: what goes in, with its batch axis; y: the targets; loss: (output, y) -> a number.  Without a
+    loss, whole-numbered targets mean cross-entropy, others the mean square; without y, the sum of
+    the outputs is differentiated.  A copy of the model is used, so that its gradients,
+    statistics and the random streams stay.  Raises UsageError for what is no model, ShapeError for
+    a loss that is no single number, and with the remedy where the studio's pages are not built.
+
+    >>> look(cr.nn.Linear(2, 1), cr.ones(3, 2)).url  # doctest: +SKIP
+    'http://127.0.0.1:8765/network?token=…&run=look-001&kind=batch'
+    """
+    if not isinstance(model, Module):
+        raise UsageError(message("look", f"a {type(model).__name__}", "a Module"))
+    check_built(ASSETS)
+    server = _Server.shared()
+    run = Run.create("look", {"system": None, "model": type(model).__name__}, server.next_folder())
+    streams = get_state()
+    try:
+        with enable_grad(), recorded(run, Wanted(every=True)) as tape:
+            value = _loss(copy.deepcopy(model)(_tensor(x)), y, loss)
+            value.backward()
+        graph = tape.graph
+    except BaseException:
+        run.release()
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
+    finally:
+        set_state(streams)
+    run.release()
+    return Look(run.folder.name, value.item(), graph, server)
+
+
+def _tensor(x: Any) -> Tensor:
+    """A leaf of its own: what x was computed from is no part of the pass."""
+    return tensor(x.numpy() if isinstance(x, Tensor) else x)
+
+
+def _loss(output: Any, y: Any, loss: Loss | None) -> Tensor:
+    if not isinstance(output, Tensor):
+        remedy = "Give loss=, a function of what it returns"
+        if loss is None:
+            got = f"a model that gives a {type(output).__name__}"
+            raise UsageError(message("look", got, "a tensor", remedy=remedy))
+    if loss is not None:
+        value = loss(output, y)
+    elif y is None:
+        value = output.sum()
+    else:
+        target = _tensor(y)
+        whole = not target.dtype.is_floating_point
+        value = F.cross_entropy(output, target) if whole else F.mse_loss(output, target)
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        got = f"a loss of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+        raise ShapeError(message("look", got, "a single number", remedy="Take its mean or sum"))
+    return value
+
+
+class _Server:
+    """The studio of this process: a thread, a port, a key, and a folder that ends with it."""
+
+    _one: _Server | None = None
+    _lock = threading.Lock()
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="chainrule-look-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        (self.folder / "runs").mkdir()
+        self._count, self._token = 0, secrets.token_urlsafe(24)
+        listening = listen()
+        self._port = listening.getsockname()[1]
+        app = make_app(Runs(self.folder / "runs"), self._token, self._port, framed=True)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            ws="websockets-sansio",
+            ws_max_size=1 << 16,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=server.run, args=([listening],), name="chainrule-studio", daemon=True
+        )
+        self._thread.start()
+        until = time.monotonic() + STARTS
+        while not server.started:
+            if not self._thread.is_alive() or time.monotonic() > until:
+                got, needs = "a studio that did not start", "a port of this machine"
+                remedy = "chainrule studio in a terminal says more"
+                raise ChainruleError(message("look", got, needs, remedy=remedy))
+            time.sleep(0.01)
+
+    @classmethod
+    def shared(cls) -> _Server:
+        """The one of this process, started when it is first asked for."""
+        with cls._lock:
+            if cls._one is None or not cls._one._thread.is_alive():
+                cls._one = cls()
+            return cls._one
+
+    def next_folder(self) -> Path:
+        """Of a run that is not there yet."""
+        with self._lock:
+            self._count += 1
+            return self.folder / "runs" / f"look-{self._count:03}"
+
+    def link(self, host: str, run: str) -> str:
+        """The page of a run, with the key."""
+        query = urlencode({"token": self._token, "run": run, "kind": "batch"})
+        return f"http://{host}:{self._port}/network?{query}"
