@@ -30,6 +30,8 @@ import numpy as np
 
 import chainrule as cr
 from chainrule import models, nn, optim
+from chainrule.bench.networks import NETWORKS
+from chainrule.bench.with_chainrule import Chainrule
 from chainrule.data import DataLoader, TensorDataset
 from chainrule.studio.pages import ASSETS
 from chainrule.train import Recording, Trainer
@@ -55,9 +57,8 @@ STOPWATCH = """([target, event]) => {
 }"""
 
 
-def record(folder: Path, name: str, model: str, shape: Sequence[int], steps: int) -> None:
-    """A run of a model on random pictures, every step of which is recorded."""
-    cr.manual_seed(0)
+def record(folder: Path, name: str, net: Any, shape: Sequence[int], steps: int) -> None:
+    """A run of a network on random pictures, every step of which is recorded."""
     rng = np.random.default_rng(0)
     batch = shape[0]
     count = batch * min(steps, 20)
@@ -65,7 +66,6 @@ def record(folder: Path, name: str, model: str, shape: Sequence[int], steps: int
     data = DataLoader(TensorDataset(x, rng.integers(0, 10, count)), batch)
     config = {"system": name, "epochs": steps // (count // batch), "lr": 0.01}
     run = Run.create(name, config, folder / "runs" / name)
-    net = models.build(model)
     optimizer = optim.SGD(net.parameters(), lr=0.01)
     recording = Recording(run.folder, "all")
     trainer = Trainer(net, nn.CrossEntropyLoss(), optimizer, record=recording)
@@ -213,8 +213,10 @@ def main() -> None:
     scripts()
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
-        record(folder, "lenet", "lenet5", (32, 1, 28, 28), 1000)
-        record(folder, "resnet18", "resnet18", (4, 3, 64, 64), 2)
+        cr.manual_seed(0)
+        record(folder, "lenet", models.build("lenet5"), (32, 1, 28, 28), 1000)
+        resnet = Chainrule(NETWORKS["resnet18"](), "plain", 2).model
+        record(folder, "resnet18", resnet, (4, 3, 32, 32), 2)
         with served(folder) as link:
             chromium = playwright.chromium.launch(executable_path=browser, args=list(FLAGS))
             context = chromium.new_context(viewport=SIZE)
