@@ -12,7 +12,7 @@ workers := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train studio test check parity bench docs studio-test readme readme-check clean
+.PHONY: help train studio test check parity bench docs studio-test screenshots readme readme-check clean
 .PHONY: setup-base setup-dev setup-docs setup-parity setup-bench setup-studio
 unexport PYTHONHOME PYTHONPATH
 
@@ -47,7 +47,12 @@ studio-test: setup-studio  ## test the studio: its sources, and its pages in Chr
 	@$(bin)/python scripts/studio_pages.py test
 	@$(bin)/python scripts/studio_pages.py build
 	@$(bin)/python scripts/studio_browser.py
-	@$(bin)/python -m pytest -m browser tests/studio $(ARGS)
+	@$(bin)/python -m pytest $(workers) --dist loadfile -m browser tests/studio $(ARGS)
+
+screenshots: setup-studio  ## take the studio's pictures for the documentation again
+	@$(bin)/python scripts/studio_pages.py build
+	@$(bin)/python scripts/studio_browser.py
+	@$(bin)/python scripts/studio_screenshots.py
 
 docs: setup-docs  ## build the documentation; a warning is an error
 	@$(bin)/python -m sphinx -E -W --keep-going -q -d build/doctrees docs build/docs

@@ -39,7 +39,7 @@ from chainrule.train.runs import Run
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
-SIZE = {"width": 1280, "height": 800}
+SIZE: Any = {"width": 1280, "height": 800}
 STROKES, FRAMES, SCRUBBED, REPEATS = 40, 60, 100, 5
 PATIENCE = 60_000  # milliseconds
 

@@ -25,7 +25,7 @@ CHAINRULE = (sys.executable, "-m", "chainrule")
 RUN = "lenet-001"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
-SIZE = {"width": 1280, "height": 800}
+SIZE: Any = {"width": 1280, "height": 800}
 PATIENCE = 30_000  # milliseconds for what is waited for
 
 
@@ -79,7 +79,12 @@ def seen(selector: str) -> Callable[[Any], None]:
 PICTURES: dict[str, tuple[str, Callable[[Any], None]]] = {
     "home": ("/", seen("a[href*=run]")),
     "network": (f"/network?run={RUN}", seen(".layers canvas")),
-    "network-backward": (f"/network?run={RUN}&mode=bar", seen(".layers canvas")),
+    "backward": (f"/network?run={RUN}&mode=bar&seed=loss:3", seen(".layers canvas")),
+    "stepper": ("/stepper?move=14", seen("main svg")),
+    "graph": (f"/graph?run={RUN}", seen(".screen .box")),
+    "training": (f"/training?run={RUN}", seen("main canvas")),
+    "filters": (f"/filters?run={RUN}", seen("main canvas")),
+    "lab": ("/lab", seen("main canvas")),
 }
 
 if __name__ == "__main__":
