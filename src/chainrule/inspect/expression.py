@@ -513,7 +513,8 @@ def parse_values(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     while True:
         while reader.now.kind == "end" or reader.takes(","):
-            reader.takes(",") or (reader.now.kind == "end" and reader.take())
+            if not reader.takes(",") and reader.now.kind == "end":
+                reader.take()
         if reader.now.kind == "last":
             return found
         if reader.now.kind != "name":

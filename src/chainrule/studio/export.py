@@ -105,7 +105,7 @@ def stepper_file(
     name = "saved"
     answers: dict[str, Any] = {}
     if found is None:
-        query = dict(given or {})
+        query, last = dict(given or {}), dict[str, Any]()
         for n in range(max(1, rounds)):
             found = stepper(query)
             key = {"example": name} | ({"values": query["values"]} if n else {})
