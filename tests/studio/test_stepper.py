@@ -242,7 +242,7 @@ def test_ones_own_formula_notations_and_reuse(page, show, check):
         state="attached"
     )
     page.get_by_role("button", name="One’s own").click()
-    page.get_by_label("Formula").fill("L = (w*x")
+    page.get_by_role("textbox", name="Formula").fill("L = (w*x")
     page.get_by_role("button", name="Step through it").click()
     page.get_by_role("alert").wait_for()
     assert "at column 9" in page.get_by_role("alert").inner_text()
