@@ -110,10 +110,9 @@ def stepper_file(
             found = stepper(query)
             key = {"example": name} | ({"values": query["values"]} if n else {})
             answers[f"/api/stepper?{urlencode(key)}"] = found
-            last = found
             query = query | {"values": found["next"]}
+        first, *_, last = [*answers.values()] * 2  # one step is both
         last["next"] = ""
-        first = next(iter(answers.values()))
     else:
         nothing = dict.fromkeys(("example", "formula", "values", "learned", "next", "code"), "")
         first = answers[f"/api/stepper?example={name}"] = nothing | found
