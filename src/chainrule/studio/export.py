@@ -24,7 +24,7 @@ from chainrule.files import write_new
 from chainrule.studio.pages import ASSETS, check_built
 from chainrule.studio.stepper import stepper
 
-__all__ = ["MOST_BYTES", "ROUTES", "page_file", "save_page", "stepper_file"]
+__all__ = ["MOST_BYTES", "ROUTES", "file_answer", "page_file", "save_page", "stepper_file"]
 
 MOST_BYTES = 5_000_000
 ROUNDS = 5  # steps of learning that a saved stepper has
@@ -110,10 +110,9 @@ def stepper_file(
             found = stepper(query)
             key = {"example": name} | ({"values": query["values"]} if n else {})
             answers[f"/api/stepper?{urlencode(key)}"] = found
-            last = found
             query = query | {"values": found["next"]}
+        first, *_, last = [*answers.values()] * 2  # one step is both
         last["next"] = ""
-        first = next(iter(answers.values()))
     else:
         nothing = dict.fromkeys(("example", "formula", "values", "learned", "next", "code"), "")
         first = answers[f"/api/stepper?example={name}"] = nothing | found
@@ -126,7 +125,11 @@ def stepper_file(
 
 def _answer_stepper(request: Request) -> Response:
     """The stepper that a query names, as a file to keep; a thread's work."""
-    content = stepper_file(dict(request.query_params))
+    return file_answer(stepper_file(dict(request.query_params)))
+
+
+def file_answer(content: bytes) -> Response:
+    """A stepper's file as something that the browser saves."""
     name = 'attachment; filename="stepper.html"'
     return Response(
         content, 200, {"Content-Disposition": name, "Cache-Control": "no-store"}, "text/html"

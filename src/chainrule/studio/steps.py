@@ -17,6 +17,7 @@
     GET /api/runs/NAME/steps/KIND/STEP/array?node=&what=&sample=&map=  numbers, as bytes
     GET /api/runs/NAME/steps/KIND/STEP/element?node=&what=&index=    how one of them was computed
     GET /api/runs/NAME/steps/KIND/STEP/update?node=&index=           the optimizer's: update.py
+    GET /api/runs/NAME/steps/KIND/STEP/stepper?node=                 of a small graph: sent.py
 
     POST /api/runs/NAME/steps/KIND/STEP/edits                       run it again, changed: edits.py
     POST /api/runs/NAME/steps/KIND/STEP/see?node=                   a drawing as an input: seeing.py
@@ -47,6 +48,7 @@ from chainrule.ops import leaf
 from chainrule.studio.bodies import content_type, sent_bytes, sent_json
 from chainrule.studio.drawing import columns, rms, rms_of, thumbnail
 from chainrule.studio.edits import Edit, Edits, asked_edit, edited, recorded_seed
+from chainrule.studio.export import file_answer, stepper_file
 from chainrule.studio.fields import reached
 from chainrule.studio.filters import Films, filters
 from chainrule.studio.layers import (
@@ -66,6 +68,7 @@ from chainrule.studio.opened import Opened
 from chainrule.studio.runs import Runs, plain_json
 from chainrule.studio.scales import Scales
 from chainrule.studio.seeing import MOST_BYTES, made_as, seen_page
+from chainrule.studio.sent import sent
 from chainrule.studio.tiles import Tile, one_map, packed
 from chainrule.studio.update import update_array, update_of, update_page
 from chainrule.tape import tape_of
@@ -110,12 +113,25 @@ class Steps:
             f"{step}/array": self.array,
             f"{step}/element": self.element,
             f"{step}/update": self.update,
+            f"{step}/stepper": self.stepper,
+            f"{step}/stepper/file": self.stepper_file,
         }
         routes = [Route(path, answer) for path, answer in asked.items()]
         posted = {f"{step}/edits": self.edit, f"{step}/see": self.see}
         return routes + [Route(path, answer, methods=["POST"]) for path, answer in posted.items()]
 
     # ------------------------------------------------------------ answers
+
+    def stepper(self, request: Request) -> Response:
+        """All moves of what a scalar was computed from."""
+        step = self._step(request)
+        return _json(sent(step, _checked(step, _number(request, "node"))))
+
+    def stepper_file(self, request: Request) -> Response:
+        """The same as a file to keep."""
+        step = self._step(request)
+        found = sent(step, _checked(step, _number(request, "node")))
+        return file_answer(stepper_file(found=found))
 
     def kept(self, request: Request) -> Response:
         """The numbers of the steps of each kind; none if nothing was recorded."""

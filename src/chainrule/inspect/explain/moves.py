@@ -244,6 +244,11 @@ def _guess(board: _MovesBoard, variable: Variable) -> dict[str, Any] | None:
 
     ``index`` is where (the largest element), ``value`` the right one; each of ``misses`` has a
     ``value`` and what it says of a guess that is near it: sign, addend, factor.
+
+    ``value`` is the program's own.  Misses are no values of the program: they are what somebody
+    gets who computes the row wrongly by hand, from the board's recorded numbers in float64: the
+    sign turned, an addend left out or alone, a factor of a product left out.  They are never shown
+    and only choose a sentence.
     """
     if not variable.addends or variable.bar is None or not variable.bar.size:
         return None

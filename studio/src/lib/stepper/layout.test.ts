@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { drawn, head, smooth, type Box } from "./layout";
+import { drawn, fitted, head, margins, scale, smooth, type Box } from "./layout";
 import type { Node } from "./script";
 
 const value = { shape: [], values: [1], hex: ["0x1.0000000000000p+0"] };
@@ -71,4 +71,35 @@ test("an arrow's head stands at the end, or at the start when it points back", (
   } as const;
   expect(head(edge, false)).toMatch(/^M50,20L42,/);
   expect(head(edge, true)).toMatch(/^M0,0L8,/);
+});
+
+test("a drawing fits its room where it can, and is never drawn so small that text shrinks", () => {
+  for (const across of [true, false]) {
+    const { left, right } = margins(across);
+    const roomy = drawn(nodes, across).width;
+    expect(fitted(nodes, across, 2000).width).toBe(roomy);
+    expect(fitted(nodes, across, 0).width).toBe(roomy); // not known yet
+    const tight = fitted(nodes, across, roomy - 1).width;
+    expect(tight + left + right).toBeLessThanOrEqual(roomy - 1);
+    expect(fitted(nodes, across, 10).width).toBeLessThanOrEqual(tight);
+  }
+  expect([scale(500, 100), scale(500, 550), scale(500, 5000), scale(500, 0)]).toEqual([
+    1, 1.1, 1.3, 1,
+  ]);
+});
+
+test("downwards, lines of a node go round what stands beside it", () => {
+  const { boxes, edges } = drawn(nodes, false);
+  const bottom = Math.max(...[0, 1, 2].map((k) => (boxes[k]?.y ?? 0) + (boxes[k]?.height ?? 0)));
+  for (const [from, to] of [
+    [3, 4],
+    [0, 7],
+  ]) {
+    const points = edges.find((edge) => edge.from === from && edge.to === to)?.points ?? [];
+    const inside = points.filter(([x]) => {
+      const leaf = boxes[1];
+      return leaf && x > leaf.x && x < leaf.x + leaf.width;
+    });
+    for (const [, y] of inside) expect(y).toBeGreaterThanOrEqual(bottom);
+  }
 });

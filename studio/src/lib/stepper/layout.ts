@@ -26,21 +26,57 @@ export interface Drawn {
   readonly edges: readonly Edge[];
 }
 
-const WIDE = 128;
 const HIGH = 68;
 const LOW = 46; // of what is given
+const BESIDE = 9; // of a line that runs along boxes
 const APART = 14;
-const RANKS = 44; // between ranks: room for an arrow
+const LARGEST = 1.3; // how far a small graph is drawn larger to fill its room
+
+interface Sizes {
+  readonly wide: number; // of a box: a signed number of four digits has room in the narrowest
+  readonly ranks: number; // between ranks: room for an arrow
+  readonly apart: number; // between boxes of a rank
+}
+const ROOMY: Sizes = { wide: 128, ranks: 44, apart: 28 };
+const NARROWER: readonly Sizes[] = [
+  { wide: 128, ranks: 32, apart: 24 },
+  { wide: 112, ranks: 28, apart: 18 },
+  { wide: 102, ranks: 24, apart: 10 },
+];
+
+/** What stands beside the boxes: across, lines from what hangs run along the left side. */
+export const margins = (across: boolean) => ({
+  left: across ? 20 : 4,
+  right: across ? 4 : BESIDE + 4,
+  top: 4,
+  bottom: 4,
+});
+
+/** How much larger or smaller it is drawn in a room; text keeps its size if it would be small. */
+export function scale(width: number, room: number): number {
+  return room > 0 ? Math.min(LARGEST, Math.max(1, room / width)) : 1;
+}
+
+/** The roomiest drawing that fits, else the narrowest, which then has to be scrolled. */
+export function fitted(nodes: readonly Node[], across: boolean, room: number): Drawn {
+  const { left, right } = margins(across);
+  let found = drawn(nodes, across);
+  for (const sizes of NARROWER) {
+    if (!room || found.width + left + right <= room) break;
+    found = drawn(nodes, across, sizes);
+  }
+  return found;
+}
 
 /** across: left to right; else top to bottom, with what is given at the side. */
-export function drawn(nodes: readonly Node[], across: boolean): Drawn {
+export function drawn(nodes: readonly Node[], across: boolean, sizes: Sizes = ROOMY): Drawn {
   const hung = hangers(nodes);
   const owner = new Map(hung.flatMap((leaves, k) => leaves.map((leaf) => [leaf, k] as const)));
   const graph = new graphlib.Graph();
-  graph.setGraph({ rankdir: across ? "LR" : "TB", ranksep: RANKS, nodesep: 28 });
+  graph.setGraph({ rankdir: across ? "LR" : "TB", ranksep: sizes.ranks, nodesep: sizes.apart });
   graph.setDefaultEdgeLabel(() => ({}));
   nodes.forEach((_node, k) => {
-    if (!owner.has(k)) graph.setNode(String(k), sizeOf(hung[k]?.length ?? 0, across));
+    if (!owner.has(k)) graph.setNode(String(k), sizeOf(hung[k]?.length ?? 0, across, sizes));
   });
   nodes.forEach((node, k) => {
     for (const input of node.inputs) {
@@ -54,22 +90,26 @@ export function drawn(nodes: readonly Node[], across: boolean): Drawn {
     const k = Number(name);
     const { x = 0, y = 0, width = 0, height = 0 } = graph.node(name) as Partial<Box>;
     // Across, a node stands in the middle of its room, so that a chain stays on one line.
-    place(boxes, k, hung[k] ?? [], x - width / 2, y - (across ? HIGH : height) / 2, across);
+    place(boxes, k, hung[k] ?? [], x - width / 2, y - (across ? HIGH : height) / 2, across, sizes);
   }
   const top = Math.min(...boxes.map((box) => box.y));
   boxes.forEach((box, k) => (boxes[k] = { ...box, y: box.y - top }));
-  const edges = nodes.flatMap((node, to) =>
+  const home = (k: number) => owner.get(k) ?? k;
+  const bottoms = boxes.map(({ y, height }, k) =>
+    Math.max(y + height, ...(hung[k] ?? []).map((leaf) => (boxes[leaf]?.y ?? 0) + LOW)),
+  );
+  const lines = nodes.flatMap((node, to) =>
     node.inputs.map((from) => {
       const side = owner.get(from) === to;
       const points = side
         ? hanging(boxes, from, to, across)
-        : route(graph, boxes, [owner.get(from) ?? from, from, to], top, across);
+        : route(graph, boxes, [home(from), from, to], top, bottoms[home(from)] ?? 0, across);
       return { from, to, points, along: (across ? "x" : side ? "x" : "y") as Edge["along"] };
     }),
   );
   const width = Math.max(...boxes.map((box) => box.x + box.width));
   const height = Math.max(...boxes.map((box) => box.y + box.height));
-  return { width, height, boxes, edges };
+  return { width, height, boxes, edges: lines };
 }
 
 /** Of each node what hangs at it: the given values whose first reader it is. */
@@ -87,12 +127,12 @@ function hangers(nodes: readonly Node[]): number[][] {
 }
 
 /** The room of a node with what hangs at it. */
-function sizeOf(leaves: number, across: boolean) {
+function sizeOf(leaves: number, across: boolean, { wide, apart }: Sizes) {
   const column = leaves * (LOW + APART);
   return across
-    ? { width: WIDE, height: HIGH + 2 * column }
+    ? { width: wide, height: HIGH + 2 * column }
     : {
-        width: leaves ? 2 * WIDE + 2 * APART : WIDE,
+        width: leaves ? 2 * wide + apart : wide,
         height: Math.max(HIGH, column - APART),
       };
 }
@@ -104,12 +144,13 @@ function place(
   x: number,
   y: number,
   across: boolean,
+  { wide, apart }: Sizes,
 ) {
-  boxes[k] = { x, y, width: WIDE, height: HIGH };
+  boxes[k] = { x, y, width: wide, height: HIGH };
   leaves.forEach((leaf, n) => {
     const down = n * (LOW + APART) + (across ? HIGH + APART : 0);
-    const aside = across ? 0 : WIDE + 2 * APART;
-    boxes[leaf] = { x: x + aside, y: y + down, width: WIDE, height: LOW };
+    const aside = across ? 0 : wide + apart;
+    boxes[leaf] = { x: x + aside, y: y + down, width: wide, height: LOW };
   });
 }
 
@@ -139,6 +180,7 @@ function route(
   boxes: readonly Box[],
   [owner, from, to]: readonly [number, number, number],
   top: number,
+  bottom: number, // of where its owner stands with what hangs there: lines go round it
   across: boolean,
 ): Point[] {
   const [a, b] = [boxes[from], boxes[to]];
@@ -147,9 +189,18 @@ function route(
   const points = found?.points ?? [];
   const within = points.slice(1, -1).map(({ x, y }): Point => [x, y - top]);
   const middle = within.length > 1 ? within : [];
-  return across
-    ? [[a.x + a.width, a.y + a.height / 2], ...middle, [b.x, b.y + b.height / 2]]
-    : [[a.x + a.width / 2, a.y + a.height], ...middle, [b.x + b.width / 2, b.y]];
+  if (across) return [[a.x + a.width, a.y + a.height / 2], ...middle, [b.x, b.y + b.height / 2]];
+  const [x, y] = [a.x + a.width / 2, a.y + a.height];
+  const side = a.x + a.width + BESIDE;
+  const start: Point[] =
+    owner === from
+      ? [[x, y], ...(bottom > y ? [[x, bottom] as const] : [])]
+      : [
+          [a.x + a.width, y - a.height / 2],
+          [side, y - a.height / 2 + BESIDE],
+          [side, bottom],
+        ];
+  return [...start, ...middle, [b.x + b.width / 2, b.y]];
 }
 
 interface Corner {

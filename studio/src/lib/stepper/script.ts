@@ -136,8 +136,18 @@ export function asked(chosen: Selection, first: string): Selection {
   };
 }
 
-export const pathOf = (chosen: Selection, first: string) =>
-  `/api/stepper${query(asked(chosen, first))}`;
+/** Whether a recorded scalar is stepped through, and neither an example nor a formula. */
+export const isSent = ({ run, step, node, example, formula }: Selection) =>
+  run !== null && step !== null && node !== null && example === null && formula === null;
+
+/** Where its moves are; with ending the file of them. */
+export function pathOf(chosen: Selection, first: string, ending: "" | "/file" = ""): string {
+  if (!isSent(chosen)) return `/api/stepper${ending}${query(asked(chosen, first))}`;
+  const name = encodeURIComponent(chosen.run ?? "");
+  const node = encodeURIComponent(chosen.node ?? "");
+  const step = `${chosen.kind ?? "probe"}/${chosen.step}`;
+  return `/api/runs/${name}/steps/${step}/stepper${ending}?node=${node}`;
+}
 
 export const getScript = (path: string) => ask<Script>(path);
 export const getExamples = () =>
