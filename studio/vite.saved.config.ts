@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vite";
 import { woff2Only } from "./fonts.ts";
@@ -6,6 +7,15 @@ import { woff2Only } from "./fonts.ts";
 export default defineConfig({
   plugins: [svelte(), woff2Only()],
   publicDir: false,
+  // A file that a browser opens from disk may start no worker.
+  resolve: {
+    alias: [
+      {
+        find: /^.*\/graph\/layouts$/,
+        replacement: fileURLToPath(new URL("src/lib/graph/layouts.saved.ts", import.meta.url)),
+      },
+    ],
+  },
   define: { "process.env.NODE_ENV": '"production"' },
   build: {
     outDir: "../src/chainrule/studio/assets/saved",

@@ -212,6 +212,16 @@ export function shapeText(graph: Graph, node: number): string {
   return (graph.hasSamples.has(node) ? shape.slice(1) : shape).join(" × ");
 }
 
+/** Whether a node is one number, of each sample if it has samples: a picture would say less. */
+export const isNumber = (graph: Graph, node: number) =>
+  (graph.answer.shape[node] ?? []).every(
+    (size, k) => size === 1 || (k === 0 && graph.hasSamples.has(node)),
+  );
+
+/** A name in the parts between which a line may break: "max_", "pool2d"; "Cross", "Entropy". */
+export const partsOf = (name: string): string[] =>
+  name.split(/(?<=[_.\s])(?=\S)|(?<=[a-z])(?=[A-Z])/);
+
 export const opName = (answer: Answer, node: number) =>
   answer.ops[answer.op[node] ?? -1]?.name ?? "";
 
