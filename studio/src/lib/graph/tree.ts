@@ -1,7 +1,7 @@
 /** A recorded step as a tree of modules: what stands in what, what feeds what. No layout. */
 
 import { ask, type Figure } from "../api";
-import { ofStep, type At, type Direction, type Edit } from "../record";
+import { ofStep, type At, type Direction, type Edit, type Seed } from "../record";
 
 export interface Group {
   readonly key: string; // its name in links
@@ -21,6 +21,7 @@ export interface Answer {
   readonly rows: number;
   readonly losses: readonly number[];
   readonly edit: Edit | null; // it was run again
+  readonly seed: Seed; // what its error signals come from
   readonly groups: readonly Group[];
   readonly ops: readonly { readonly name: string; readonly formula: string }[];
   readonly op: readonly number[];
