@@ -78,7 +78,7 @@ def test_the_answers_are_the_servers(client, run, built, tmp_path):
 
 
 def test_pictures_become_coarser_before_a_file_is_too_large(run, built, tmp_path, monkeypatch):
-    monkeypatch.setattr(graph_file, "FOR_PAGES", graph_file.MOST_BYTES - 25_000)
+    monkeypatch.setattr(graph_file, "FOR_PAGES", graph_file.MOST_BYTES - 37_000)
     found = embedded(save_graph(run, tmp_path / "g.html", kind="batch"))
     pictures = [
         thumb
@@ -86,7 +86,7 @@ def test_pictures_become_coarser_before_a_file_is_too_large(run, built, tmp_path
         if "/thumbnails?" in path
         for thumb in answer["thumbnails"]
     ]
-    assert max(thumb["rows"] for thumb in pictures) in (14, 7)
+    assert max(thumb["rows"] for thumb in pictures) == 14
     values = next(t for t in pictures if t["rows"] and t["maps"] == 2)
     cells = np.frombuffer(b64decode(values["numbers"]), "<f4")
     assert np.isin(cells, X).all()
@@ -100,16 +100,20 @@ def test_pictures_become_coarser_before_a_file_is_too_large(run, built, tmp_path
 @pytest.mark.parametrize(
     ("asked", "error", "says"),
     [
-        ({"step": 9}, UsageError, "got step 9, needs a batch that was kept: 0, 1"),
-        ({"kind": "probe"}, UsageError, "no probe, needs a run with a record"),
+        ({"step": 9, "kind": "batch"}, UsageError, "got step 9, needs a batch that was kept: 0, 1"),
         ({"kind": "other"}, UsageError, "kind 'other', needs batch or probe"),
-        ({"sample": 3}, IndexRangeError, "got sample 3, needs 0 to 2"),
+        ({"kind": "batch", "sample": 3}, IndexRangeError, "got sample 3, needs 0 to 2"),
     ],
 )
 def test_what_was_not_kept_is_refused(run, built, tmp_path, asked, error, says):
     with pytest.raises(error, match=says):
         save_graph(run, tmp_path / "g.html", **asked)
     assert not (tmp_path / "g.html").exists()
+
+
+def test_a_run_without_a_record_is_refused(make_run, tmp_path):
+    with pytest.raises(UsageError, match="no batch, needs a run with a record"):
+        save_graph(make_run("plain-001"), tmp_path / "g.html")
 
 
 def test_the_server_gives_the_same_file(client, run, built, tmp_path, monkeypatch):
