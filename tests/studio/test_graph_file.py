@@ -135,7 +135,7 @@ def test_a_saved_graph_opens_without_a_server(page, tmp_path, check):
     page.locator("canvas").first.wait_for()
     assert page.locator("[data-item]").count() > 4
     page.keyboard.press("b")
-    page.get_by_text("from the loss of all 3 samples back to the data").wait_for()
+    page.get_by_text("error signals of the loss of all 3 samples").wait_for()
     page.keyboard.press("u")
     page.get_by_text("what the optimizer changed").wait_for()
     page.keyboard.press("f")
