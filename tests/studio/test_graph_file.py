@@ -12,6 +12,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
+from chainrule.cli import main
 from chainrule.data import DataLoader, TensorDataset
 from chainrule.errors import IndexRangeError, UsageError
 from chainrule.studio import graph_file
@@ -109,6 +110,19 @@ def test_what_was_not_kept_is_refused(run, built, tmp_path, asked, error, says):
     with pytest.raises(error, match=says):
         save_graph(run, tmp_path / "g.html", **asked)
     assert not (tmp_path / "g.html").exists()
+
+
+def test_the_command_and_the_shown_code_make_the_same_file(run, built, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["draw", "kept-001", "--save", "a.html", "--step", "1"]) == 0
+    code = [
+        "import chainrule as cr",
+        "from chainrule.studio.graph_file import save_graph",
+        'run = cr.open_run("kept-001")',
+        'save_graph(run, "graph.html", step=1, kind="probe", sample=0)',
+    ]
+    exec("\n".join(code), {})  # as the page's "Show code" writes it
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "graph.html").read_bytes()
 
 
 def test_a_run_without_a_record_is_refused(make_run, tmp_path):
