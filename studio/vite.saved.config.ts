@@ -1,10 +1,19 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
-import { defineConfig } from "vite";
+import { defineConfig, type Plugin } from "vite";
 import { woff2Only } from "./fonts.ts";
+
+// A file that a browser opens from disk may start no worker: layouts.saved.ts has none.
+const noWorker: Plugin = {
+  name: "no-worker",
+  enforce: "pre",
+  resolveId(source, importer) {
+    return source.endsWith("/graph/layouts") ? this.resolve(`${source}.saved`, importer) : null;
+  },
+};
 
 // The pages that can be saved as one file: one script and one style with everything in them.
 export default defineConfig({
-  plugins: [svelte(), woff2Only()],
+  plugins: [noWorker, svelte(), woff2Only()],
   publicDir: false,
   define: { "process.env.NODE_ENV": '"production"' },
   build: {

@@ -85,6 +85,8 @@ def test_the_list(capsys):
         (["lent"], "Did you mean lenet?"),
         (["lenet", "--style", "neuron"], "Did you mean neurons?"),
         (["lenet", "--style", "neurons"], "needs a chain of Linear layers"),
+        (["--save", "a.html"], 'got no run, needs a run, such as "last"'),
+        (["gone-001", "--save", "a.html"], "'gone-001'"),
         (["wiring", "--out", "a.png"], "needs one that ends in .svg"),
     ],
 )

@@ -147,9 +147,8 @@ def test_a_module_opens_in_place_and_the_browser_goes_back(page, show, check):
     assert set(boxes(page)) == set(before)
 
 
+@pytest.mark.parametrize("page", ["desk"], indirect=True)  # a phone has the outline
 def test_equal_blocks_look_the_same(page, show):
-    if page.size == "phone":
-        pytest.skip("a phone has the outline")
     show(f"run=odd-001&step={STEP}&open=Sequential")
     one, two = (item(page, name).get_attribute("data-item") for name in "12")
     show(f"run=odd-001&step={STEP}&open=Sequential,1,2")

@@ -19,12 +19,15 @@ from chainrule.inspect.draw.wiring import wiring
 from chainrule.inspect.explain.presets import preset
 from chainrule.nn.module import Module
 from chainrule.tensor import Tensor
+from chainrule.train.runs import open_run
 
 HELP = """Draw a network, a loss or a wiring as SVG; without a name, list what there is.
 
 WHAT is a step of explain (logistic), a system or a model (lenet), the widths of
 an MLP (2-8-1), a run, a script's variable (net.py:loss), or the word wiring.
 The file is NAME.svg in this folder, or --out; a file that exists stays.
+With --save, the graph of a run's recorded step, with its values and error
+signals, is one HTML page that opens without Python.
 
 \b
 Styles:
@@ -39,6 +42,7 @@ Examples:
   chainrule draw 2-8-1 --style neurons
   chainrule draw net.py:loss
   chainrule draw wiring
+  chainrule draw lenet-001 --save graph.html
 """
 
 
@@ -48,9 +52,17 @@ def run(
     size: Annotated[str, typer.Option("--input", metavar="SIZES", help=INPUT)] = "",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="An .svg file.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Of a run: its graph, as a page.")
+    ] = None,
+    step: Annotated[int, typer.Option(min=-1, help="Of the page; -1 is the last.")] = -1,
     json: Annotated[bool, typer.Option("--json", help="Print the picture's data.")] = False,
 ) -> None:
     """Draw."""
+    if save is not None:
+        saved = _save(what, save, step, overwrite)
+        say_json({"what": what, "file": str(saved)}) if json else say(f"saved {saved}")
+        return
     if style not in STYLES:
         needs, remedy = "one of " + ", ".join(STYLES), did_you_mean(style, STYLES)
         raise UsageError(message("draw", f"--style {style}", needs, remedy=remedy))
@@ -67,6 +79,16 @@ def run(
     else:
         sides = f"{picture.data['width']:.0f}×{picture.data['height']:.0f}"
         say(f"{path}: {picture.title}, {sides} pixels")
+
+
+def _save(what: str, path: Path, step: int, overwrite: bool) -> Path:
+    """Write the graph of a run's recorded step as one HTML file."""
+    from chainrule.studio.graph_file import save_graph  # a server's modules: not for pictures
+
+    if not what:
+        raise UsageError(message("draw --save", "no run", 'a run, such as "last"'))
+    run = open_run(what)
+    return save_graph(run, path, step=None if step < 0 else step, overwrite=overwrite)
 
 
 def _list(json: bool) -> None:

@@ -10,15 +10,41 @@ import numpy as np
 
 from chainrule.inspect.element.step import Step
 from chainrule.ops import leaf
+from chainrule.studio.edits import recorded_seed
 from chainrule.studio.layers import figures_of, largest_first, maps_of
+from chainrule.studio.opened import Opened
 from chainrule.studio.tree import ModuleTree
+from chainrule.studio.update import change
 
-__all__ = ["columns", "rms", "rms_of", "thumbnail"]
+__all__ = ["WHATS", "columns", "rms_of", "sizes_page", "thumbnail", "tree_page"]
+
+WHATS = ("value", "bar")
 
 THUMBNAIL_MAPS = 4
 MOST_CELLS = 28  # of a thumbnail, along either side
 MOST_IN_STRIP = 64
 TINY, HUGE = 1e-30, 1e30  # of a mean of squares in float32
+
+
+def tree_page(step: Opened) -> dict[str, Any]:
+    """A step's modules and nodes, with what its error signals come from."""
+    known = ("step", "epoch", "loss", "batch", "losses")
+    told = {name: step.kept.get(name) for name in known}
+    seed = step.edit["seed"] if step.edit else recorded_seed(step)
+    return told | {"edit": step.edit, "seed": seed} | columns(step.held, step.modules, step.names)
+
+
+def sizes_page(step: Opened, sample: int, what: str = "value") -> dict[str, Any]:
+    """Root mean squares of each node's value and error signal for one sample; null for none.
+
+    what: with "update" also those of what the optimizer has changed in each parameter.
+    """
+    nodes = range(len(step.nodes))
+    found = {each: [rms(step.held, k, each, sample) for k in nodes] for each in WHATS}
+    if what == "update":
+        of = [change(step, k) if step.nodes[k].op is leaf.parameter else None for k in nodes]
+        found["update"] = [None if each is None else rms_of(each) for each in of]
+    return found
 
 
 def columns(step: Step, found: ModuleTree, words: list[str]) -> dict[str, Any]:
@@ -66,19 +92,21 @@ def rms_of(array: np.ndarray) -> float:
         return float(np.sqrt(np.mean(numbers.astype(np.float64) ** 2))) if array.size else 0.0
 
 
-def thumbnail(step: Step, node: int, kind: str, sample: int) -> dict[str, Any] | None:
+def thumbnail(
+    step: Step, node: int, kind: str, sample: int, cells: int = MOST_CELLS
+) -> dict[str, Any] | None:
     """A small picture of any node's value or error signal, of one sample if it has samples.
 
-    Its cells are numbers that were recorded, every n-th of a long axis, never means of several.
-    numbers: the cells of the maps that are shown, row by row, as float32 in base64.  largest: the
-    element of the greatest
-    size, by its index in the whole node.  None if nothing was kept.
+    Its cells, at most ``cells`` a side, are numbers that were recorded, every n-th of a long axis,
+    never means of several.  numbers: the cells of the maps that are shown, row by row, as float32
+    in base64.  largest: the element of the greatest size, by its index in the whole node.  None if
+    nothing was kept.
     """
     of = _of(step, node, kind, sample)
     if of is None or not of.size:
         return None
     maps, rows, along = maps_of(of.shape)
-    most = MOST_CELLS if rows else MOST_IN_STRIP
+    most = cells if rows else MOST_IN_STRIP
     every = max(1, -(-rows // most)), max(1, -(-along // most))
     shown = sorted(largest_first(of, maps)[:THUMBNAIL_MAPS])
     picked = of.reshape(maps, max(rows, 1), along)[shown, :: every[0], :: every[1]]

@@ -7,6 +7,7 @@
     GET /api/runs/NAME/steps/KIND/STEP/tree                          the graph by modules
     GET /api/runs/NAME/steps/KIND/STEP/sizes?what=&sample=           root mean squares of its nodes
     GET /api/runs/NAME/steps/KIND/STEP/thumbnails?nodes=&what=&sample=   small pictures of some
+    GET /api/runs/NAME/steps/KIND/STEP/file?sample=&mode=&open=      the graph as one HTML file
     GET /api/runs/NAME/steps/KIND/STEP/layers?what=&sample=&order=   the model's calls as pictures
     GET /api/runs/NAME/steps/KIND/STEP/numbers?what=&sample=&order=  their numbers, all in one
     GET /api/runs/NAME/steps/KIND/STEP/patch?node=&what=&index=      what a unit reads in them
@@ -44,13 +45,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from chainrule.errors import NameNotFoundError, UsageError, message
-from chainrule.ops import leaf
 from chainrule.studio.bodies import content_type, sent_bytes, sent_json
-from chainrule.studio.drawing import columns, rms, rms_of, thumbnail
+from chainrule.studio.drawing import WHATS, sizes_page, thumbnail, tree_page
 from chainrule.studio.edits import Edit, Edits, asked_edit, edited, recorded_seed
 from chainrule.studio.export import file_answer, stepper_file
 from chainrule.studio.fields import reached
 from chainrule.studio.filters import Films, filters
+from chainrule.studio.graph_file import graph_file
 from chainrule.studio.layers import (
     ORDERS,
     described,
@@ -70,7 +71,7 @@ from chainrule.studio.scales import Scales
 from chainrule.studio.seeing import MOST_BYTES, made_as, seen_page
 from chainrule.studio.sent import sent
 from chainrule.studio.tiles import Tile, one_map, packed
-from chainrule.studio.update import update_array, update_of, update_page
+from chainrule.studio.update import change, update_array, update_page
 from chainrule.tape import tape_of
 from chainrule.train.records import KINDS, Records
 
@@ -78,7 +79,7 @@ __all__ = ["Steps"]
 
 OPEN = 8  # steps that are held open
 THUMBNAILS = 64  # of one answer
-WHATS, UPDATES = ("value", "bar"), ("update", "after")
+UPDATES = ("update", "after")
 
 
 class Steps:
@@ -103,6 +104,7 @@ class Steps:
             f"{step}/tree": self.tree,
             f"{step}/sizes": self.sizes,
             f"{step}/thumbnails": self.thumbnails,
+            f"{step}/file": self.file,
             f"{step}/layers": self.layers,
             f"{step}/numbers": self.numbers,
             f"{step}/patch": self.patch,
@@ -193,29 +195,12 @@ class Steps:
 
     def tree(self, request: Request) -> Response:
         """The step's modules and nodes: see ``tree.py`` and ``drawing.py``."""
-        step = self._step(request)
-        known = ("step", "epoch", "loss", "batch", "losses")
-        return _json(
-            {name: step.kept.get(name) for name in known}
-            | {"edit": step.edit}
-            | columns(step.held, step.modules, step.names)
-        )
+        return _json(tree_page(self._step(request)))
 
     def sizes(self, request: Request) -> Response:
-        """Root mean squares of each node's value and error signal for one sample; null for none.
-
-        With what=update also those of what the optimizer has changed in each parameter.
-        """
-        step, sample = self._step(request), self._sample(request)
-        nodes = range(len(step.nodes))
-        found = {what: [rms(step.held, k, what, sample) for k in nodes] for what in WHATS}
-        if _what(request, (*WHATS, "update")) == "update":
-            changes = [
-                _change(step, k, "update") if step.nodes[k].op is leaf.parameter else None
-                for k in nodes
-            ]
-            found["update"] = [None if each is None else rms_of(each) for each in changes]
-        return _json(found)
+        """Root mean squares of its nodes: see ``drawing.py``."""
+        what = _what(request, (*WHATS, "update"))
+        return _json(sizes_page(self._step(request), self._sample(request), what))
 
     def thumbnails(self, request: Request) -> Response:
         """Small pictures of some nodes for one sample, of those that have what is asked for."""
@@ -227,6 +212,20 @@ class Steps:
         numbers = [_checked(step, int(word)) for word in words]
         found = [thumbnail(step.held, number, what, sample) for number in numbers]
         return _json({"thumbnails": [each for each in found if each is not None]})
+
+    def file(self, request: Request) -> Response:
+        """The graph as one HTML file to keep: see ``graph_file.py``."""
+        step, sample = self._step(request), self._sample(request)
+        asked = request.query_params
+        name, kind = request.path_params["name"], _kind(request.path_params["kind"])
+        content = graph_file(
+            name, step, kind, sample, mode=asked.get("mode"), opened=asked.get("open")
+        )
+        headers = {
+            "Content-Disposition": 'attachment; filename="graph.html"',
+            "Cache-Control": "no-store",
+        }
+        return Response(content, headers=headers, media_type="text/html")
 
     def _sample(self, request: Request) -> int:
         sample, rows = _number(request, "sample", 0), self._step(request).held.rows()
@@ -510,12 +509,7 @@ def _order(request: Request) -> str:
 
 def _change(step: Opened, number: int, what: str) -> np.ndarray | None:
     """A parameter's Δw where it is asked for; none of the probe, and of a frozen one."""
-    if what != "update":
-        return None
-    try:
-        return update_of(step, number).change
-    except UsageError:
-        return None
+    return change(step, number) if what == "update" else None
 
 
 def _parameters(request: Request, step: Opened) -> list[int]:

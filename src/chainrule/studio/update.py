@@ -40,7 +40,7 @@ from chainrule.studio.layers import figures_of
 from chainrule.studio.opened import Opened
 from chainrule.tensor import Tensor
 
-__all__ = ["update_array", "update_of", "update_page"]
+__all__ = ["change", "update_array", "update_of", "update_page"]
 
 Json = dict[str, Any]
 NONE = (
@@ -109,6 +109,14 @@ def _name(opened: Opened, number: int) -> str:
         if after is not None and (after.shape, after.dtype, after.tobytes()) == bits:
             return name
     return ""
+
+
+def change(step: Opened, number: int) -> np.ndarray | None:
+    """What the optimizer changed in a parameter; None of the probe, and of a frozen one."""
+    try:
+        return update_of(step, number).change
+    except UsageError:
+        return None
 
 
 def update_array(opened: Opened, number: int, what: str) -> np.ndarray:

@@ -59,7 +59,7 @@ function placeFlat(
   inside: readonly (Placed | null)[],
 ): Placed {
   const graph = new graphlib.Graph({ multigraph: false });
-  graph.setGraph({ rankdir: "LR", nodesep: 24, ranksep: 44, edgesep: 16 });
+  graph.setGraph({ rankdir: "LR", nodesep: 24, ranksep: 32, edgesep: 16 });
   graph.setDefaultEdgeLabel(() => ({}));
   sizes.forEach(([width, height], k) => graph.setNode(String(k), { width, height }));
   const stubs = new Set(edges.filter((edge) => isStub(edge, edges)));

@@ -28,8 +28,8 @@ export interface Scene {
   readonly lines: readonly Line[];
 }
 
-export const WIDTH = 136; // of a closed box
-export const HEIGHT = 208;
+export const WIDTH = 176; // of a closed box
+export const HEIGHT = 256;
 export const CHIP = 28; // of each leaf that hangs at it
 export const MOST_CHIPS = 4; // beyond, the last says how many more
 
@@ -111,4 +111,4 @@ export function fit(scene: Scene, width: number, height: number, margin = 16): S
 export type Detail = 0 | 1 | 2 | 3 | 4;
 
 export const detailAt = (k: number): Detail =>
-  k < 0.3 ? 0 : k < 0.42 ? 1 : k < 0.46 ? 2 : k < 1 ? 3 : 4;
+  k < 0.24 ? 0 : k < 0.28 ? 1 : k < 0.31 ? 2 : k < 1 ? 3 : 4;

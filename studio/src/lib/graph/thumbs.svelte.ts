@@ -1,6 +1,8 @@
 /** Small pictures of nodes: asked for when they are seen, dropped when they no longer are. */
 
 import { ApiError, ask, type Figure } from "../api";
+import { isEmbedded } from "../embedded";
+import { number } from "../format";
 import { ofStep, type At, type Mode, type Sizes as Figures } from "../record";
 
 export interface Thumbnail {
@@ -16,7 +18,14 @@ export interface Thumbnail {
   readonly figures: Figures;
 }
 
-const AT_ONCE = 12; // in one answer, so that what is no longer wanted is soon given up
+/** The number of a node that is one alone. */
+export function numberText(thumb: Thumbnail): string {
+  const { value } = thumb.largest;
+  return typeof value === "boolean" ? String(value) : number(value);
+}
+
+// In one answer, so that what is no longer wanted is soon given up; a saved file has each alone.
+const AT_ONCE = isEmbedded() ? 1 : 12;
 
 const bytesOf = (text: string) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 

@@ -37,6 +37,7 @@ const answer: Answer = {
   rows: 2,
   losses: [7],
   edit: null,
+  seed: { kind: null, text: "the loss of all 4 samples" },
   groups: [group("", -1, null), group("Net", 0, 6), group("a", 1, 3), group("b", 1, 6)],
   ops: ["data", "parameter", "mul", "add", "relu", "sum"].map((name) => ({ name, formula: "" })),
   op: [0, 1, 2, 3, 4, 2, 3, 5],

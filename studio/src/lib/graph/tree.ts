@@ -1,7 +1,7 @@
 /** A recorded step as a tree of modules: what stands in what, what feeds what. No layout. */
 
 import { ask, type Figure } from "../api";
-import { ofStep, type At, type Direction, type Edit } from "../record";
+import { ofStep, type At, type Direction, type Edit, type Seed } from "../record";
 
 export interface Group {
   readonly key: string; // its name in links
@@ -21,6 +21,7 @@ export interface Answer {
   readonly rows: number;
   readonly losses: readonly number[];
   readonly edit: Edit | null; // it was run again
+  readonly seed: Seed; // what its error signals come from
   readonly groups: readonly Group[];
   readonly ops: readonly { readonly name: string; readonly formula: string }[];
   readonly op: readonly number[];
@@ -211,6 +212,16 @@ export function shapeText(graph: Graph, node: number): string {
   const shape = graph.answer.shape[node] ?? [];
   return (graph.hasSamples.has(node) ? shape.slice(1) : shape).join(" × ");
 }
+
+/** Whether a node is one number, of each sample if it has samples: a picture would say less. */
+export const isNumber = (graph: Graph, node: number) =>
+  (graph.answer.shape[node] ?? []).every(
+    (size, k) => size === 1 || (k === 0 && graph.hasSamples.has(node)),
+  );
+
+/** A name in the parts between which a line may break: "max_", "pool2d"; "Cross", "Entropy". */
+export const partsOf = (name: string): string[] =>
+  name.split(/(?<=[_.\s])(?=\S)|(?<=[a-z])(?=[A-Z])/);
 
 export const opName = (answer: Answer, node: number) =>
   answer.ops[answer.op[node] ?? -1]?.name ?? "";
