@@ -18,10 +18,14 @@ def test_train_draw_ask_and_go_down_to_a_pixel(page, tmp_path, studio):
         assert page.locator("button[aria-pressed=true]").inner_text() == "Follow"
         said = page.locator(".time output")
         before = said.inner_text()
-        page.wait_for_function("t => document.querySelector('.time output').innerText != t", arg=before)
+        page.wait_for_function(
+            "t => document.querySelector('.time output').innerText != t", arg=before
+        )
 
         # All that one plays with is on the screen at once, and half of the maps.
-        tops = [page.locator(what).first.bounding_box() for what in (".draw", ".classes", ".layers")]
+        tops = [
+            page.locator(what).first.bounding_box() for what in (".draw", ".classes", ".layers")
+        ]
         assert all(box["y"] + box["height"] < 460 for box in tops[:2])
         assert tops[2]["y"] < 460
 
@@ -39,7 +43,9 @@ def test_train_draw_ask_and_go_down_to_a_pixel(page, tmp_path, studio):
         page.wait_for_url("**seed=loss*")
         page.get_by_role("link", name="what would have to change for a 3?").click()
         page.locator(".seed", has_text="loss with target 3, of sample 0 alone").wait_for()
-        assert page.locator("[data-node] [data-map]").first.get_attribute("aria-label").count("error")
+        assert (
+            page.locator("[data-node] [data-map]").first.get_attribute("aria-label").count("error")
+        )
 
         page.keyboard.press("f")
         page.get_by_text("purple: below zero").wait_for()
