@@ -1,6 +1,8 @@
 """The page Network in Chromium, on a model that no page knows: ``make studio-test``."""
 
 import random
+import sys
+from types import ModuleType, SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -181,6 +183,57 @@ def test_a_unit_shows_what_it_reads(page, show, recorded, check):
     shown = page.locator("section table a").evaluate_all("all => all.map(e => e.dataset.value)")
     assert shown == [v.item().hex() for v in arrays["value"][node][0, 2].reshape(-1)]
     check(page, "network-table")
+
+
+@pytest.mark.parametrize("page", ["desk"], indirect=True)
+@pytest.mark.parametrize("mode", ["value", "bar"])
+def test_the_code_that_is_shown_draws_the_record(page, show, recorded, mode, monkeypatch):
+    show(f"run=odd-001&step={STEP}&sample=2&mode={mode}")
+    page.get_by_role("button", name="Save odd-001").first.click()
+    page.get_by_role("button", name="Show code").click()
+    code = page.locator("pre code").inner_text()
+
+    drawn = {}
+
+    def subplots(rows, columns, squeeze):
+        axes = np.empty((rows, columns), object)
+        for row, column in np.ndindex(rows, columns):
+            at = drawn.setdefault(column, [])
+            imshow = lambda picture, at=at, **how: at.append(picture)  # noqa: E731
+            axes[row, column] = SimpleNamespace(imshow=imshow, set_title=lambda title: None)
+        return None, axes
+
+    plot = ModuleType("matplotlib.pyplot")
+    plot.subplots, plot.show = subplots, lambda: None
+    whole = ModuleType("matplotlib")
+    whole.pyplot = plot
+    monkeypatch.setitem(sys.modules, "matplotlib", whole)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", plot)
+    monkeypatch.chdir(recorded[0])
+    exec(code, {})
+    tape = recorded[1].tape(STEP, "probe")
+    first = getattr(tape["0.0"], mode).numpy()[2]
+    assert np.array_equal(drawn[0], first)
+    assert len(drawn) == page.locator(".column").count() - 1  # all but the data
+
+
+@pytest.mark.parametrize("page", ["desk"], indirect=True)
+def test_what_is_not_a_number_is_seen(page, show, recorded, tmp_path):
+    node = layer_of(recorded[1], "parameter")
+    index = "0,0,0,0"
+    show(f"run=odd-001&step={STEP}&number={node}.value.{index}", "aside form")
+    page.get_by_label("New value").fill("3e38")  # its sums overflow, and inf - inf is no number
+    page.get_by_role("button", name="Set").click()
+    page.get_by_text("changed", exact=True).wait_for()
+    page.locator(".column .nan").first.wait_for()
+    magenta = tokens(page, "not-a", ["number"])[0].tolist()
+    read = """e => {
+        const {data} = e.getContext("2d").getImageData(0, 0, e.width, e.height), found = new Set();
+        for (let k = 0; k < data.length; k += 4) found.add([...data.slice(k, k + 3)].join());
+        return [...found];
+    }"""
+    seen = page.locator(".column:has(.nan) canvas").first.evaluate(read)
+    assert ",".join(f"{c:.0f}" for c in magenta) in seen
 
 
 def test_probabilities_are_those_of_the_recorded_softmax(page, show, recorded):

@@ -115,7 +115,7 @@ def test_a_drawing_is_answered_and_undone(page, show, probe, scores, check):
     check(page, "network-drawn")
     page.keyboard.press("b")  # nobody has said what it is: the class that it is taken for
     page.wait_for_url("**seed=loss*")
-    page.get_by_text("alone").wait_for()
+    page.locator(".seed p", has_text="alone").wait_for(state="attached")
     check(page, "network-drawn-backward")
     page.keyboard.press("f")
     page.get_by_role("button", name="Clear the drawing").click()
@@ -166,14 +166,18 @@ def test_what_would_have_to_change_for_another_class(page, show, probe, scores, 
     show(AT)
     page.locator(".classes .share").nth(wanted).click()
     page.wait_for_url(f"**seed=loss%3A{wanted}*")
-    page.get_by_text(f"loss with target {wanted}, of sample {SAMPLE} alone").wait_for()
+    said = f"loss with target {wanted}, of sample {SAMPLE} alone"
+    page.locator(".seed p", has_text=said).wait_for(state="attached")
     target = next(k for k, n in enumerate(probe._step.order) if n.dtype.name == "int64")
     seeded = rerun(
         probe, [Write(target, (SAMPLE,), np.int64(wanted))], [], Seed(sample=SAMPLE), batch=12
     )
     wait_for_bits(page, hexes(array(seeded, scores, "bar")[SAMPLE]))
     check(page, "network-seed")
-    page.get_by_role("link", name=f"score of class {wanted}").click()
+    if page.size == "phone":
+        page.get_by_label("Error signals of").select_option(f"score of class {wanted}")
+    else:
+        page.get_by_role("link", name=f"score of class {wanted}").click()
     wait_for_bits(page, [float(k == wanted).hex() for k in range(3)])
 
 

@@ -16,11 +16,15 @@ const STOPS = {
   signal: ["signal-lowest", "signal-low", "signal-zero", "signal-high", "signal-highest"],
 } as const;
 
+let known: { theme: string; colours: Palette } | null = null;
+
 /** The colours of the theme that is on. */
 export function palette(): Palette {
+  const theme = document.documentElement.dataset["theme"];
+  if (theme !== undefined && known?.theme === theme) return known.colours;
   const style = getComputedStyle(document.documentElement);
   const token = (name: string) => colour(style.getPropertyValue(`--${name}`));
-  return {
+  const colours = {
     ink: STOPS.ink.map(token),
     signed: STOPS.signed.map(token),
     signal: STOPS.signal.map(token),
@@ -28,6 +32,8 @@ export function palette(): Palette {
     dot: token("value-1"),
     paper: token("paper"),
   };
+  known = theme === undefined ? null : { theme, colours };
+  return colours;
 }
 
 const TICKED = 8; // pixels that a cell needs for a tick in its corner
@@ -46,13 +52,20 @@ export function draw(
     number,
     number,
   ];
-  canvas.width = w * grid.columns;
-  canvas.height = h * grid.rows;
+  const [wide, high] = [w * grid.columns, h * grid.rows];
+  if (canvas.width !== wide) canvas.width = wide;
+  if (canvas.height !== high) canvas.height = high;
   const context = canvas.getContext("2d");
-  if (!context) return [grid.width, grid.height];
+  if (!context || !wide || !high) return [grid.width, grid.height];
+  // Pixel by pixel: a call and a colour's text for each cell take twenty times as long, and all
+  // pictures of a page are drawn anew with each stroke of a pen.
+  const image = context.createImageData(wide, high);
+  const pixels = new DataView(image.data.buffer);
   const fill = (at: Colour, x: number, y: number, width: number, height: number) => {
-    context.fillStyle = `rgb(${at.join(" ")})`;
-    context.fillRect(x, y, width, height);
+    const rgba = ((at[0] << 24) | (at[1] << 16) | (at[2] << 8) | 255) >>> 0;
+    for (let row = y; row < y + height; row++)
+      for (let column = x; column < x + width; column++)
+        pixels.setUint32(4 * (row * wide + column), rgba);
   };
   for (let cell = 0; cell < grid.count; cell++) {
     const value = numbers[from + cell];
@@ -70,6 +83,7 @@ export function draw(
       fill(colours.paper, x + w - size - 1, y + 1, size, Math.max(1, size >> 1));
     }
   }
+  context.putImageData(image, 0, 0);
   // Cells smaller than a pixel are drawn as pixels, and the browser makes the picture smaller.
   return grid.width < 1 ? [grid.width, grid.height] : [w / ratio, h / ratio];
 }

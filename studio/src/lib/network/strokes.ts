@@ -7,13 +7,17 @@ export const SIDE = 96; // pixels of the picture that is sent: three times a dig
 const PEN = 0.075; // of the side: as thick as a written digit's line
 
 /** Put strokes as ink on paper; returns whether there is any. */
-export function ink(canvas: HTMLCanvasElement, strokes: readonly Stroke[]): boolean {
+export function ink(
+  canvas: HTMLCanvasElement,
+  strokes: readonly Stroke[],
+  colours: { paper: string; ink: string } = { paper: "#fff", ink: "#000" },
+): boolean {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context) return false;
   const side = canvas.width;
-  context.fillStyle = "#fff";
+  context.fillStyle = colours.paper;
   context.fillRect(0, 0, side, side);
-  context.strokeStyle = context.fillStyle = "#000";
+  context.strokeStyle = context.fillStyle = colours.ink;
   context.lineWidth = PEN * side;
   context.lineCap = context.lineJoin = "round";
   for (const stroke of strokes) {

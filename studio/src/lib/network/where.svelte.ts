@@ -8,6 +8,15 @@ import { link, type Selection } from "../selection";
 export const to = (changes: Partial<Selection>) =>
   link("/network", { ...place.selection, ...changes });
 
+/** What is seen, where no seed has to be named. */
+export function said(kind: Kind, direction: Direction): string {
+  const of =
+    kind === "probe"
+      ? "Fixed validation samples, in evaluation mode"
+      : "The samples that the step was trained on";
+  return direction === "update" ? `${of}; what the optimizer added to each parameter.` : `${of}.`;
+}
+
 /** Nothing open: neither a layer nor a number. */
 export const OUT = { node: null, unit: null, number: null } as const;
 
