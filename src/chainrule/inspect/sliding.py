@@ -372,9 +372,7 @@ def pooled(
     planes = x[None, None]
     winner = None
     if kind == "max":
-        planes, where = F.max_pool2d(
-            planes, size, stride, padding, dilation, return_indices=True
-        )
+        planes, where = F.max_pool2d(planes, size, stride, padding, dilation, return_indices=True)
         winner = where.flatten().numpy()
     else:
         planes = F.avg_pool2d(planes, size, stride, padding)
