@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
@@ -176,7 +176,42 @@ def test_pooling_against_numpy(side, size, stride, kind):
         assert [found.places[k, f] for k, f in enumerate(first)] == found.winner.tolist()
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(4, 8), st.integers(2, 4), st.integers(1, 3), st.integers(1, 2), st.data())
+def test_pooling_with_padding_and_dilation_against_numpy(side, size, stride, dilation, data):
+    kind = data.draw(st.sampled_from(["max", "mean"] if dilation == 1 else ["max"]))
+    padding = data.draw(st.integers(0, size // 2))
+    assume(dilation * (size - 1) < side + 2 * padding)
+    x = np.random.default_rng(side).integers(-4, 0, (side, side)).astype(float)  # all below zero
+    found = pooled(x, size, stride, kind, padding=padding, dilation=dilation)
+    wide = np.pad(x, padding, constant_values=-np.inf if kind == "max" else 0)
+    span = dilation * (size - 1) + 1
+    views = np.lib.stride_tricks.sliding_window_view(wide, (span, span))
+    views = views[::stride, ::stride, ::dilation, ::dilation]
+    near(found.y, views.max((2, 3)) if kind == "max" else views.mean((2, 3)))
+    sent = np.zeros(x.size + 1)  # the last one is the padding
+    np.add.at(sent, found.places.ravel(), found.to_x.numpy().ravel())
+    near(found.x_bar.flatten(), sent[:-1])
+    if kind == "max":
+        same = views == found.y.numpy()[..., None, None]
+        assert found.ties.tolist() == same.sum((2, 3)).ravel().tolist()
+
+
+@settings(max_examples=30, deadline=None)
+@given(cases())
+def test_what_is_sent_back_is_two_sums_of_copies(case):
+    x, w, options = case
+    y_bar = np.random.default_rng(1).normal(size=slide(x, w, **options).y.shape)
+    found = slide(x, w, upstream=y_bar, **options)
+    near(found.sent_by_tap().sum(2).sum(0), found.x_bar.flatten(1))
+    alone = slide(x[:1], w[:1, :1], upstream=y_bar[:1], **options)
+    near(alone.sent_by_output().sum(0), alone.x_bar.flatten())
+    near(alone.matrix().t() @ alone.y_bar.flatten(), alone.x_bar.flatten())
+
+
 def test_wrong_use():
+    with pytest.raises(cr.UsageError, match="dilation=2, needs 1 for a mean"):
+        pooled([[1.0, 2.0]], 1, 1, "mean", dilation=2)
     with pytest.raises(cr.ShapeError, match=r"f64\[2,2\] with f64\[2\], needs f\[C,L\] with"):
         slide(np.ones((2, 2)), np.ones(2))
     with pytest.raises(cr.ShapeError, match=r"\[upstream\] got f64\[2,2\], needs f64\[1,3,3\]"):

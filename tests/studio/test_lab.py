@@ -80,9 +80,43 @@ def test_matrices(ask):
     found = ask("slide", image="lecture", matrix=True)["matrix"]
     columns = read(found["columns"])
     assert columns.shape == (9, 9) and columns[:, 0].tolist() == [1, 1, 1, 0, 1, 1, 0, 0, 1]
-    assert found["difference"] == 0
+    assert found["difference"] == found["difference_back"] == 0
     large = {"full": 1_600_000_000, "local": 4_000_000, "shared": 100}
     assert found["large"] == {"units": 40_000, "window": 100, "weights": large}
+
+
+@pytest.mark.parametrize("copies", ["weights", "pixels"])
+def test_copies_add_up_to_the_error_signal(ask, copies):
+    found = ask("slide", image="1 3_0 -1", kernel="1 2_3 -1", upstream="7", copies=copies,
+                back=True)  # fmt: skip
+    assert read(found["back"]["x_bar"]).tolist() == [[[7, 14], [21, -7]]]
+    layers = read(found["copies"]["layers"])
+    assert layers.sum(0).tolist() == read(found["copies"]["partial"])[-1].tolist()
+    assert layers.sum(0).tolist() == [7, 14, 21, -7]
+    assert len(layers) == (4 if copies == "weights" else 1)
+    factors = [1, 2, 3, -1] if copies == "weights" else [7]
+    assert read(found["copies"]["factors"]).tolist() == factors
+
+
+def test_what_is_not_listed_is_one_number(ask):
+    """Of more than twelve products: those that are left after the twelve largest."""
+    found = ask("channels", image="scene", kernel="opponents", padding="same", back=True,
+                size=6, outputs=2)  # fmt: skip
+    places, (products, rest) = read(found["places"]), map(read, (found["products"], found["rest"]))
+    terms = products.reshape(*rest.shape, -1)
+    small = np.sort(np.abs(terms), axis=-1)[..., :-12]
+    assert (np.abs(rest) <= small.sum(-1) + 1e-12).all() and np.abs(rest).max() > 0
+    back = found["back"]
+    to_x, to_w = read(back["to_x"]), read(back["to_w"])
+    order = np.argsort(-np.abs(to_w), axis=1, kind="stable")[:, 12:]
+    wanted = np.take_along_axis(to_w, order, 1).sum(1).ravel()
+    assert read(back["w_rest"]).ravel() == pytest.approx(wanted, abs=1e-12)
+    for cell in (0, 14, 35):
+        for channel in range(3):
+            sent = np.concatenate([k[:, channel][places == cell] for k in to_x])
+            order = np.argsort(-np.abs(sent), kind="stable")[12:]
+            got = read(back["x_rest"])[channel].ravel()[cell]
+            assert got == pytest.approx(sent[order].sum(), abs=1e-12)
 
 
 @pytest.mark.parametrize("copies", ["weights", "pixels"])
@@ -207,6 +241,8 @@ def test_a_picture_file_becomes_numbers(client):
         ("slide", {"image": "picture", "size": 32, "kernel": "mean-11", "padding": 16,
                    "dilation": 1}, "products, needs at most"),
         ("pool", {"image": "lecture", "window": 8}, "window of 8×8, needs one that fits into 5×5"),
+        ("pool", {"image": "lecture", "around": 2}, "padding 2, needs at most 1"),
+        ("pool", {"image": "lecture", "pool": "mean", "dilation": 2}, "dilation 2 for a mean"),
         ("channels", {"image": "scene", "kernel": "edges", "size": 20}, "20×20, needs at most 16"),
         ("channels", {"image": "scene", "kernel": "1 1__1 1"}, "kernels of 2 channels"),
         ("channels", {"image": "__".join(["1"] * 5), "kernel": "1"}, "5 channels with"),
@@ -229,7 +265,8 @@ def test_the_code_that_is_shown_computes_the_same(ask, capsys):
     found = ask("slide", image="five", kernel="three", dims=1, padding="same", back=True)
     exec(found["code"], {})
     assert "-7" in capsys.readouterr().out
-    exec(ask("pool", image="hook")["code"], {})
+    exec(ask("pool", image="hook", around=1, dilation=2)["code"], {})
+    exec(ask("pool", image="hook", around=1, pool="mean")["code"], {})
     exec(ask("channels", image="scene", kernel="edges")["code"], {})
 
 

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from websockets.sync.client import connect
 
 from chainrule.errors import UsageError
 from chainrule.studio.server import HOST, PORT, listen
+from chainrule.train.runs import Run
 
 SERVE = """
 import sys
@@ -67,6 +68,31 @@ def test_a_hundred_at_once(served):
     assert {run["name"] for runs in answers for run in runs} == {"xor-001"}
     assert all(len(runs) == 1 for runs in answers)
     assert process.poll() is None
+
+
+def test_it_answers_while_a_hundred_pages_listen(served, tmp_path):
+    """All are told of a change, and a question is answered as fast as one page would bear."""
+    _, link = served
+    headers = {"Cookie": key(link)}
+    with ExitStack() as stack:
+        pages = [
+            stack.enter_context(connect(f"ws://{link.netloc}/api/live", additional_headers=headers))
+            for _ in range(100)
+        ]
+        for page in pages:
+            assert json.loads(page.recv(timeout=30))["all"]
+        run = Run.create("xor", {"system": "xor", "epochs": 3, "lr": 0.05}, tmp_path / "runs" / "b")
+        run.release()
+        waits = []
+        for _ in range(20):
+            begun = time.monotonic()
+            with closing(HTTPConnection(link.hostname, link.port, timeout=30)) as connection:
+                connection.request("GET", "/api/runs", headers=headers)
+                assert connection.getresponse().status == 200
+            waits.append(time.monotonic() - begun)
+        assert sorted(waits)[10] < 1  # seconds: far above what it takes, far below a stuck loop
+        for page in pages:
+            assert "b" in [run["name"] for run in json.loads(page.recv(timeout=30))["runs"]]
 
 
 def test_ctrl_c_ends_it_at_once_though_a_page_listens(served):

@@ -5,8 +5,10 @@ import os
 import signal
 
 import pytest
+from starlette.testclient import TestClient
 
 from chainrule.studio import steering as module
+from chainrule.studio.app import make_app
 from chainrule.studio.runs import Runs
 
 
@@ -97,3 +99,27 @@ def test_a_page_is_told_the_place(training, tmp_path):
     assert "session" not in found["place"]
     say(training, process=1)
     assert Runs(tmp_path / "runs").list()[0]["place"] is None
+
+
+def test_two_studios_steer_one_training(client, training, tmp_path, assets):
+    """Each has its own key; commands of both wait in the order of time, and both see the place."""
+    app = make_app(Runs(tmp_path / "runs"), "another-key", 8766, assets)
+    with TestClient(app, "http://127.0.0.1:8766") as other:
+        assert other.get("/?token=another-key").status_code == 200
+        for studio, asked in (
+            (client, "pause"),
+            (other, "step"),
+            (client, "step"),
+            (other, "stop"),
+        ):
+            assert send(studio, {"do": asked}).status_code == 202
+        assert [command["do"] for command in commands(training)] == [
+            "pause",
+            "step",
+            "step",
+            "stop",
+        ]
+        say(training, step=8)
+        runs = [studio.get("/api/runs").json()["runs"] for studio in (client, other)]
+        places = [found[0]["place"] for found in runs]
+        assert places[0] == places[1] and places[0]["step"] == 8

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def every_step(monkeypatch):
     """Look after each step, and say each time what there is to say."""
     monkeypatch.setattr(module, "LOOK", 0.0)
     monkeypatch.setattr(module, "TELL", 0.0)
+    monkeypatch.setattr(module, "WAIT", 0.005)
 
 
 @pytest.fixture
@@ -105,6 +107,28 @@ def paused(session):
     raise AssertionError("ten seconds were not enough")
 
 
+@contextmanager
+def beside(session, person):
+    """What a person does meanwhile; if it goes wrong the training ends, and so does the test."""
+    wrong = []
+
+    def act():
+        try:
+            person()
+        except BaseException as error:
+            wrong.append(error)
+            session.control.ended = True
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+        if wrong:
+            raise wrong[0]
+
+
 def test_nothing_asked_nothing_changed(begin):
     one = begin("one")
     one.fit()
@@ -122,16 +146,14 @@ def test_pause_single_steps_resume(begin):
     def person():
         assert paused(session) == 3
         command(session, "step")()
-        while len(at.paused) < 2:
+        kept = session.run  # its checkpoint: a kill would lose nothing
+        while not (kept.checkpoint.exists() and kept.read_checkpoint()["step"] == 4):
             time.sleep(0.005)
         assert paused(session) == 4
-        assert session.run.read_checkpoint()["step"] == 4  # a kill would lose nothing
         command(session, "resume")()
 
-    helper = threading.Thread(target=person)
-    helper.start()
-    session.fit([at])
-    helper.join()
+    with beside(session, person):
+        session.fit([at])
     assert at.paused == [3, 4]
     assert [step for step, (single) in enumerate(at.singles) if single] == [3]
     assert [step for step, _ in at.seen] == list(range(STEPS))
@@ -150,10 +172,8 @@ def test_a_pause_moves_no_bit_and_no_second(begin):
         time.sleep(0.5)
         command(session, "resume")()
 
-    helper = threading.Thread(target=person)
-    helper.start()
-    session.fit([at])
-    helper.join()
+    with beside(session, person):
+        session.fit([at])
     assert all(logs["seconds"] < 0.5 for logs in session.run.figures())
     assert bits(session) == bits(whole)
 

@@ -136,6 +136,32 @@ class Sliding:
         flat = flat.index_add(0, tensor(table), self.products[0, :, 0].flatten())
         return flat.reshape(count + 1, windows)[:count]
 
+    def sent_by_tap(self) -> Tensor:
+        """What reaches each number of the input along each tap: f[K,C,T,N], summed x_bar.
+
+        Of kernel 0 and channel 0 it is a layer for each weight: ȳ, moved back and scaled by it.
+
+        >>> slide([1.0, 2.0], [3.0, 5.0], padding="full").sent_by_tap()[0, 0].tolist()
+        [[3.0, 3.0], [5.0, 5.0]]
+        """
+        taps, size = self.places.shape[1], prod(self.x.shape[1:])
+        table = np.where(self.places < 0, size, self.places) + np.arange(taps) * (size + 1)
+        sent = self.to_x.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)  # f[K·C,P·T]
+        flat = zeros(sent.shape[0], taps * (size + 1), dtype=self.x.dtype)
+        flat = flat.index_add(1, tensor(table.reshape(-1)), sent)
+        kernels, channels = self.to_x.shape[0], self.to_x.shape[2]
+        return flat.reshape(kernels, channels, taps, size + 1)[..., :size]
+
+    def sent_by_output(self) -> Tensor:
+        """For each number of ȳ the copy of the kernel that it sends back: f[P,N].
+
+        Of the first kernel and channel; the sum of all rows is x_bar.
+
+        >>> slide([1.0, 2.0], [3.0, 5.0], padding="full").sent_by_output().tolist()
+        [[5.0, 0.0], [3.0, 5.0], [0.0, 3.0]]
+        """
+        return self.y_bar[0].flatten().unsqueeze(1) * self.matrix()
+
     def matrix(self) -> Tensor:
         """The matrix M of the first kernel's first channel: M x.flatten() is y.flatten(), f[P,N].
 
@@ -316,8 +342,20 @@ class Pooled:
     to_x: Tensor
 
 
-def pooled(x: Any, size: int, stride: int, kind: str = "max", upstream: Any = None) -> Pooled:
+def pooled(
+    x: Any,
+    size: int,
+    stride: int,
+    kind: str = "max",
+    upstream: Any = None,
+    *,
+    padding: int = 0,
+    dilation: int = 1,
+) -> Pooled:
     """Pool a picture, x: f[H,W], forward and backward; ``kind`` is "max" or "mean".
+
+    Padding is lower than every number for a maximum, and zeros that count for a mean, which has no
+    dilation (UsageError).
 
     >>> found = pooled([[1.0, 7.0], [7.0, 2.0]], 2, 2)
     >>> found.y.tolist(), found.ties.tolist(), found.x_bar.tolist()
@@ -325,23 +363,27 @@ def pooled(x: Any, size: int, stride: int, kind: str = "max", upstream: Any = No
     """
     if kind not in ("max", "mean"):
         raise UsageError(message("pooled", f"kind={kind!r}", "'max' or 'mean'"))
+    if kind == "mean" and dilation != 1:
+        remedy = "A maximum has one"
+        raise UsageError(message("pooled", f"dilation={dilation}", "1 for a mean", remedy=remedy))
     x = tensor(np.asarray(x, np.float64), requires_grad=True)
     if x.ndim != 2:
         raise ShapeError(message("pooled", type_text(x.shape, x.dtype), "f[H,W]"))
     planes = x[None, None]
     winner = None
     if kind == "max":
-        planes, where = F.max_pool2d(planes, size, stride, return_indices=True)
+        planes, where = F.max_pool2d(planes, size, stride, padding, dilation, return_indices=True)
         winner = where.flatten().numpy()
     else:
-        planes = F.avg_pool2d(planes, size, stride)
+        planes = F.avg_pool2d(planes, size, stride, padding)
     y = planes[0, 0]
     y_bar = ones(*y.shape, dtype=y.dtype) if upstream is None else _upstream(upstream, y)
     y.backward(y_bar)
     assert x.grad is not None
-    places, counts, _ = windows_of(x.shape, (size, size), stride)
+    places, counts, _ = windows_of(x.shape, (size, size), stride, padding, dilation)
     columns = _read(x.detach()[None], places)[0]
-    ties = columns.eq(y.detach().flatten().unsqueeze(1)).sum(1).numpy()
+    inside = tensor(places >= 0)
+    ties = (columns.eq(y.detach().flatten().unsqueeze(1)) & inside).sum(1).numpy()
     if winner is None:
         share = ones(places.shape[1], dtype=y.dtype) / places.shape[1]
     else:

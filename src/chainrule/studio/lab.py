@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Any
 
@@ -52,6 +52,7 @@ __all__ = ["Asked", "Lab"]
 MOST_SIDE, MOST_TAPS = 32, 11
 MOST_PRODUCTS = 250_000  # of one answer: a 32×32 picture with an 11×11 kernel has 213,444
 MOST_COPIES = 64
+MOST_TERMS = 12  # products of a sum that a page lists; the others are one number
 MOST_BYTES, MOST_PICTURE = 200_000, 12_000_000  # of a request; of an image file
 SHIFTS = {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0)}
 
@@ -62,7 +63,7 @@ class Asked:
 
     image, kernel: a name or text (``lab_inputs``).  upstream: "ones" or text, in the shape of the
     output.  back, matrix: whether error signals, and matrices, are asked for.
-    copies: of "weights" or "pixels", or "" for none.
+    copies: of "weights" or "pixels", or "" for none.  around: the padding of a pooling.
     """
 
     image: str
@@ -81,6 +82,7 @@ class Asked:
     pool: str = "max"
     window: int = 2
     every: int = 2
+    around: int = 0
     shift: str = "right"
     outputs: int = 3
     seed: int = 0
@@ -95,6 +97,7 @@ RANGES = {
     "wanted": (1, 64),
     "window": (1, 8),
     "every": (1, 8),
+    "around": (0, 4),
     "outputs": (1, 4),
     "seed": (0, 9999),
 }
@@ -268,6 +271,7 @@ def _sliding(asked: Asked, found: Sliding) -> dict[str, Any]:
         "products": _array(found.products),
         "channel_sums": _array(found.channel_sums),
         "sums": _array(found.sums),
+        "rest": _array(_rest(found.products.flatten(2))),
         "flipped": asked.op == "convolution",
         "formula": [
             _size_formula(axis, n, width, f, asked, count)
@@ -294,8 +298,24 @@ def _sliding(asked: Asked, found: Sliding) -> dict[str, Any]:
             "to_w": _array(found.to_w),
             "x_sums": _array(found.x_sums, flat),
             "w_sums": _array(found.w_sums, flat),
+            "x_rest": _array(_rest(_sent_terms(found)).reshape(*found.x.shape), flat),
+            "w_rest": _array(
+                _rest(found.to_w.permute(0, 2, 3, 1)).reshape(*found.seen.shape), flat
+            ),
         }
     return answer
+
+
+def _sent_terms(found: Sliding) -> Tensor:
+    """f[C,N,K·T]: what each number of x is sent, in the order of kernels, then of windows."""
+    # A later window reads a number along an earlier tap.
+    return found.sent_by_tap().flip(2).permute(1, 3, 0, 2).flatten(2)
+
+
+def _rest(terms: Tensor) -> Tensor:
+    """The sum of all but the MOST_TERMS largest of the last axis; of equals the first stay."""
+    order = terms.abs().argsort(-1, descending=True, stable=True)
+    return terms.gather(-1, order[..., MOST_TERMS:]).sum(-1)
 
 
 def _size_formula(
@@ -319,11 +339,14 @@ def _size_formula(
 
 def _matrix(found: Sliding) -> dict[str, Any]:
     """im2col, how far M x is from y, and the weights of the lectures' large picture."""
-    product = found.matrix() @ found.x[0].flatten()
+    matrix = found.matrix()
+    product, back = matrix @ found.x[0].flatten(), matrix.t() @ found.y_bar[0].flatten()
     units, window = 200 * 200, 10 * 10
     return {
         "columns": _array(found.columns()),
         "difference": (product - found.y[0].flatten()).abs().max().item(),
+        "difference_back": (back - found.x_bar[0].flatten()).abs().max().item(),
+        "sent": _array(found.to_x[0, :, 0].t()),
         "large": {
             "units": units,
             "window": window,
@@ -335,10 +358,14 @@ def _matrix(found: Sliding) -> dict[str, Any]:
 def _copies(asked: Asked, found: Sliding) -> dict[str, Any]:
     """The output as a sum: of one copy for each weight, or of one for each number of the image.
 
+    Backward x̄ is the sum: of ȳ moved back for each weight, or of a kernel for each number of ȳ.
     A copy that is scaled by zero adds nothing and is left out.
     """
     if asked.copies == "weights":
-        layers, by = found.products[0, :, 0].t(), found.seen[0, 0].flatten()
+        layers = found.sent_by_tap()[0, 0] if asked.back else found.products[0, :, 0].t()
+        by = found.seen[0, 0].flatten()
+    elif asked.back:
+        layers, by = found.sent_by_output(), found.y_bar[0].flatten()
     else:
         layers, by = found.copies_by_input(), found.x[0].flatten()
     scaled = by.numpy()
@@ -393,12 +420,16 @@ def pools(asked: Asked) -> dict[str, Any]:
     """A pooled picture, and the same of the picture moved by a pixel."""
     x = image_of(asked.image, asked.size, 2)
     _check_sizes(x.shape, (asked.window,), MOST_SIDE, MOST_TAPS)
-    _check_windows(x.shape, np.zeros((asked.window,) * 2), Asked("", stride=asked.every))
+    _check_around(asked)
+    placed = replace(asked, stride=asked.every, padding=asked.around)
+    _check_windows(x.shape, np.zeros((asked.window,) * 2), placed)
     upstream = None
     if asked.upstream != "ones":
         upstream = numbers_of(asked.upstream, 2, "upstream")
-    found = pooled(x, asked.window, asked.every, asked.pool, upstream)
-    moved = pooled(_moved(found.x, asked.shift), asked.window, asked.every, asked.pool)
+    around = {"padding": asked.around, "dilation": asked.dilation}
+    found = pooled(x, asked.window, asked.every, asked.pool, upstream, **around)
+    shifted = _moved(found.x, asked.shift)
+    moved = pooled(shifted, asked.window, asked.every, asked.pool, **around)
     differs = found.y.ne(moved.y).flatten().numpy()
     return {
         **_pooling(found),
@@ -409,13 +440,24 @@ def pools(asked: Asked) -> dict[str, Any]:
             "changed": int(differs.sum()),
         },
         "formula": [
-            _size_formula(axis, n, (0, 0), asked.window, Asked("", stride=asked.every), count)
+            _size_formula(axis, n, (asked.around,) * 2, asked.window, placed, count)
             for axis, n, count in zip(("rows", "columns"), x.shape, found.counts, strict=True)
         ],
         "text": {"image": text_of(x), "upstream": text_of(found.y_bar.numpy())},
         "known": {"images": _named(IMAGES)},
         "code": _pool_code(asked, x),
     }
+
+
+def _check_around(asked: Asked) -> None:
+    """Raise for a window that could stand in the padding alone, and for a mean with holes."""
+    most = asked.window // 2
+    if asked.around > most:
+        got, needs = f"padding {asked.around}", f"at most {most}, half of the window"
+        raise UsageError(message("lab", got, needs, remedy="A larger window, or less padding"))
+    if asked.pool == "mean" and asked.dilation > 1:
+        got = f"dilation {asked.dilation} for a mean"
+        raise UsageError(message("lab", got, "1", remedy="The maximum can have one"))
 
 
 def _moved(x: Tensor, shift: str) -> Tensor:
@@ -447,13 +489,15 @@ def _pooling(found: Pooled) -> dict[str, Any]:
 
 def _pool_code(asked: Asked, x: np.ndarray) -> str:
     name = "max_pool2d" if asked.pool == "max" else "avg_pool2d"
+    sizes = [asked.window, asked.every, asked.around]
+    sizes += [asked.dilation] * (asked.pool == "max")
     return "\n".join(
         [
             "import chainrule as cr",
             "import chainrule.nn.functional as F",
             "",
             f"x = cr.tensor({x.tolist()}, dtype=cr.float64, requires_grad=True)",
-            f"y = F.{name}(x[None, None], {asked.window}, {asked.every})[0, 0]",
+            f"y = F.{name}(x[None, None], {', '.join(map(str, sizes))})[0, 0]",
             "y.backward(cr.ones_like(y))",
             "print(y)",
             "print(x.grad)",

@@ -36,6 +36,7 @@ __all__ = ["COMMANDS", "Control", "RateChange", "ask", "rate_changes", "read_pla
 
 COMMANDS = ("pause", "step", "resume", "rate", "stop")
 LOOK = 0.05  # seconds between two looks for commands
+WAIT = 0.05  # seconds between two looks of a training that is paused
 TELL = 0.5  # seconds between two writes of place.json
 LARGEST = 10_000  # bytes of a command that are read
 
@@ -148,7 +149,7 @@ class Control(Callback):
             begun = time.monotonic()
             self._tell(trainer)
             while self.paused and not self._steps and not self.ended:
-                time.sleep(LOOK)
+                time.sleep(WAIT)
                 self._look(trainer, time.monotonic())
             waited = time.monotonic() - begun
             trainer.waited(waited)

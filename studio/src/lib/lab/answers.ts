@@ -44,6 +44,7 @@ export interface Sliding extends Shared {
   readonly products: Packed; // [K,P·Q,C,T]
   readonly channel_sums: Packed; // [K,P·Q,C]
   readonly sums: Packed; // [K,P·Q]
+  readonly rest: Packed; // [K,P·Q], without the products that are listed
   readonly flipped: boolean;
   readonly back: {
     readonly y_bar: Packed;
@@ -54,6 +55,8 @@ export interface Sliding extends Shared {
     readonly to_w: Packed;
     readonly x_sums: Packed;
     readonly w_sums: Packed; // in the order of seen
+    readonly x_rest: Packed;
+    readonly w_rest: Packed; // in the order of seen
   } | null;
 }
 
@@ -71,6 +74,8 @@ export interface Slid extends Sliding {
   readonly matrix?: {
     readonly columns: Packed; // [T,P·Q]
     readonly difference: number; // between the matrix's product and the output
+    readonly difference_back: number; // between the transposed one's and x̄
+    readonly sent: Packed; // [T,P·Q], what each window sends back
     readonly large: { readonly units: number; readonly window: number; readonly weights: Weights };
   };
 }
@@ -80,7 +85,7 @@ export interface Copies {
   readonly places: readonly number[];
   readonly left_out: number;
   readonly factors: Packed;
-  readonly layers: Packed; // [N,P·Q]
+  readonly layers: Packed; // [N,P·Q], backward [N,H·W]
   readonly partial: Packed;
   readonly scale: Scale;
 }

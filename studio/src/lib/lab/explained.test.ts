@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Sliding } from "./answers";
-import { explain, isThere, weightAt } from "./explained";
+import { explain, isThere, largest, weightAt } from "./explained";
 import type { Packed } from "./numbers";
 
 const packed = (shape: number[], numbers: number[], dtype: Packed["dtype"] = "float64") => {
@@ -23,6 +23,7 @@ const found: Sliding = {
   products: packed([1, 3, 1, 2], [0, 10, 15, 14, 21, 0]),
   channel_sums: packed([1, 3, 1], [10, 29, 21]),
   sums: packed([1, 3], [10, 29, 21]),
+  rest: packed([1, 3], [0, 0, 0]),
   flipped: true,
   formula: [
     {
@@ -49,6 +50,8 @@ const found: Sliding = {
     to_w: packed([1, 3, 1, 2], [0, 5, -5, -7, 28, 0]),
     x_sums: packed([1, 1, 2], [-1, 10]),
     w_sums: packed([1, 1, 1, 2], [23, -2]),
+    x_rest: packed([1, 1, 2], [0, 0]),
+    w_rest: packed([1, 1, 1, 2], [0, 0]),
   },
 };
 
@@ -101,4 +104,14 @@ test("places that are not there are known", () => {
   ]) {
     expect(isThere(found, { node: "y", index })).toBe(false);
   }
+});
+
+test("of many products the twelve largest are listed; of equals the first", () => {
+  const one = { value: 0, at: null, kind: "value" } as const;
+  const terms = [...Array.from({ length: 13 }, () => -1), 5, 0].map((product) => ({
+    left: one,
+    right: one,
+    product,
+  }));
+  expect([...largest(terms)].sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13]);
 });

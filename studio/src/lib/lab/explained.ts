@@ -21,16 +21,27 @@ export interface Term {
   readonly group?: string; // a heading from here on
 }
 
+/** The largest of a sum's products, in their order, and how many others there are. */
+export const MOST_TERMS = 12;
+
 export interface Explained {
   readonly name: string;
   readonly rule: string;
   readonly kind: Kind;
   readonly terms: readonly Term[];
   readonly bias: Factor | null;
+  readonly rest: number; // the sum of the terms that are not among the largest, by the server
   readonly sum: number;
   readonly result: number;
   readonly leaf: string; // why there is nothing to add up
   readonly marks: Readonly<Record<"x" | "y", readonly Cell[]>>; // what it is connected with
+}
+
+/** The numbers of the terms that are listed first; of equals those that come first, as the server. */
+export function largest(terms: readonly Term[]): ReadonlySet<number> {
+  const size = (k: number) => Math.abs(terms[k]?.product ?? 0);
+  const order = terms.map((_, k) => k).sort((a, b) => size(b) - size(a) || a - b);
+  return new Set(order.slice(0, MOST_TERMS));
 }
 
 /** The sizes of a convolution: C channels of H×W, K kernels of F×G, P×Q windows. */
@@ -144,6 +155,7 @@ function ofOutput(found: Sliding, place: Place, mode: Kind): Explained {
     kind: "value",
     terms,
     bias: C > 1 ? { value: bias, at: { node: "b", index: [k] }, kind: "value" } : null,
+    rest: read(found.rest)[k * count + window] ?? 0,
     sum: read(found.sums)[k * count + window] ?? 0,
     result: read(found.y)[k * count + window] ?? 0,
     leaf: "",
@@ -157,6 +169,7 @@ const NONE: Explained = {
   kind: "value",
   terms: [],
   bias: null,
+  rest: 0,
   sum: 0,
   result: 0,
   leaf: "",
@@ -211,6 +224,7 @@ function ofInput(found: Sliding, place: Place, mode: Kind): Explained {
     rule: "x̄ = Σ ȳ · w over the windows that read x",
     kind: "bar",
     terms,
+    rest: read(found.back.x_rest)[c * H * W + cell] ?? 0,
     sum: read(found.back.x_sums)[c * H * W + cell] ?? 0,
     result: read(found.back.x_bar)[c * H * W + cell] ?? 0,
     marks,
@@ -257,6 +271,7 @@ function ofWeight(found: Sliding, place: Place, mode: Kind): Explained {
     rule: "w̄ = Σ x · ȳ over all windows: they share the weight",
     kind: "bar",
     terms,
+    rest: read(found.back.w_rest)[(k * C + c) * T + tap] ?? 0,
     sum: read(found.back.w_sums)[(k * C + c) * T + tap] ?? 0,
     result: read(found.back.w_bar)[(k * C + c) * T + own] ?? 0,
     marks,

@@ -29,6 +29,7 @@ export interface View {
   readonly pool: "max" | "mean";
   readonly window: number;
   readonly every: number;
+  readonly around: number; // padding of a pooling
   readonly shift: "right" | "left" | "down" | "up";
   readonly outputs: number;
   readonly seed: number;
@@ -45,6 +46,7 @@ const COUNTS = [
   "copy",
   "window",
   "every",
+  "around",
   "outputs",
   "seed",
 ] as const;
@@ -75,6 +77,7 @@ export function begin(tab: Tab, dims: number): View {
     pool: "max",
     window: 2,
     every: 2,
+    around: 0,
     shift: "right",
     outputs: 3,
     seed: 0,
@@ -133,8 +136,9 @@ export function question(view: View): { path: string; asked: Record<string, unkn
   const { image, size, kernel, stride, dilation, op, upstream, outputs, seed } = view;
   const shared = { image, size, upstream };
   if (view.tab === "pool") {
-    const { pool, window, every, shift } = view;
-    return { path: "/api/lab/pool", asked: { ...shared, pool, window, every, shift } };
+    const { pool, window, every, around, shift } = view;
+    const asked = { ...shared, pool, window, every, around, dilation, shift };
+    return { path: "/api/lab/pool", asked };
   }
   const moved = { ...shared, kernel, stride, padding, dilation, op, back: view.mode === "bar" };
   if (view.tab === "channels") {
