@@ -218,7 +218,7 @@ def test_the_code_that_is_shown_draws_the_record(page, show, recorded, mode, mon
 
 
 @pytest.mark.parametrize("page", ["desk"], indirect=True)
-def test_what_is_not_a_number_is_seen(page, show, recorded, tmp_path):
+def test_what_is_not_a_number_is_seen(page, show, recorded):
     node = layer_of(recorded[1], "parameter")
     index = "0,0,0,0"
     show(f"run=odd-001&step={STEP}&number={node}.value.{index}", "aside form")

@@ -57,7 +57,7 @@ export function draw(
   if (canvas.height !== high) canvas.height = high;
   const context = canvas.getContext("2d");
   if (!context || !wide || !high) return [grid.width, grid.height];
-  // Pixel by pixel: a call and a colour's text for each cell take twenty times as long, and all
+  // Pixel by pixel: a call and a colour's text for each cell took most of a stroke's time, as all
   // pictures of a page are drawn anew with each stroke of a pen.
   const image = context.createImageData(wide, high);
   const pixels = new DataView(image.data.buffer);
