@@ -172,9 +172,11 @@ def test_a_pause_moves_no_bit_and_no_second(begin):
         time.sleep(0.5)
         command(session, "resume")()
 
+    begun = time.monotonic()
     with beside(session, person):
         session.fit([at])
-    assert all(logs["seconds"] < 0.5 for logs in session.run.figures())
+    counted = sum(logs["seconds"] for logs in session.run.figures())
+    assert counted < time.monotonic() - begun - 0.5  # the pause is in no epoch's time
     assert bits(session) == bits(whole)
 
 
