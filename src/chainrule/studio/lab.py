@@ -440,7 +440,7 @@ def pools(asked: Asked) -> dict[str, Any]:
             "changed": int(differs.sum()),
         },
         "formula": [
-            _size_formula(axis, n, (asked.around,) * 2, asked.window, placed, count)
+            _size_formula(axis, n, (asked.around, asked.around), asked.window, placed, count)
             for axis, n, count in zip(("rows", "columns"), x.shape, found.counts, strict=True)
         ],
         "text": {"image": text_of(x), "upstream": text_of(found.y_bar.numpy())},
