@@ -59,8 +59,11 @@ def served(folder: str) -> Iterator[str]:
     command = [*CHAINRULE, "studio", "--no-browser", "--json"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        text = ""
+        while not text.endswith("}\n"):
+            text += process.stdout.readline()
         try:
-            yield json.loads(process.stdout.readline())["url"]
+            yield json.loads(text)["url"]
         finally:
             process.send_signal(signal.SIGINT)
 
@@ -75,10 +78,23 @@ def seen(selector: str) -> Callable[[Any], None]:
     return wait
 
 
+def drawn(page: Any) -> None:
+    """A 7 on the pad, and the classes' answer."""
+    seen(".layers canvas")(page)
+    box = page.locator(".draw canvas").first.bounding_box()
+    for k, (x, y) in enumerate(((0.25, 0.25), (0.75, 0.25), (0.6, 0.5), (0.45, 0.85))):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=8)
+        if k == 0:
+            page.mouse.down()
+    page.mouse.up()
+    page.wait_for_url("**edit=*")
+    page.wait_for_timeout(1500)
+
+
 # A picture's name: the address that it shows, and what is done there before.
 PICTURES: dict[str, tuple[str, Callable[[Any], None]]] = {
     "home": ("/", seen("a[href*=run]")),
-    "network": (f"/network?run={RUN}", seen(".layers canvas")),
+    "network": (f"/network?run={RUN}", drawn),
     "backward": (f"/network?run={RUN}&mode=bar&seed=loss:3", seen(".layers canvas")),
     "stepper": ("/stepper?move=14", seen("main svg")),
     "graph": (f"/graph?run={RUN}", seen(".screen .box")),

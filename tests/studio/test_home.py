@@ -42,10 +42,12 @@ def test_without_runs_there_is_one_button_and_it_trains(page, tmp_path, studio, 
         assert "token" not in page.url
         check(page, "welcome")
         button.click()
+        page.wait_for_url("**/network?run=lenet-001*")  # as soon as a step was kept
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name="Home").click()
         progress = page.get_by_role("progressbar", name="Progress of lenet-001")
-        progress.wait_for()
+        progress.first.wait_for()
         page.get_by_text(re.compile(r"running, epoch [1-9]\d* of 30")).first.wait_for()
-        assert int(progress.get_attribute("value")) >= 1
+        assert int(progress.first.get_attribute("value")) >= 1
         assert page.get_by_role("button", name="Train xor", exact=True).is_disabled()
         check(page, "training")
 

@@ -186,7 +186,7 @@ def test_a_walk_after_an_edit_ends_in_a_leaf(page, show, probe, scores):
     show(f"{AT}&node={conv}&unit=1", ".board canvas")
     page.keyboard.press("o")
     page.locator(".badge").wait_for()
-    page.locator(SCORES).first.click()
+    page.locator(".classes a.percent").first.click()
     for _ in range(12):
         page.locator("aside dl").last.wait_for()
         if page.locator("aside").get_attribute("data-leaf"):
