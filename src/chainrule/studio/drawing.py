@@ -80,7 +80,7 @@ def rms(step: Step, node: int, kind: str, sample: int) -> float | None:
 def rms_of(array: np.ndarray) -> float:
     """The root mean square of an array's numbers; 0 of none.
 
-    >>> rms_of(np.array([3.0, 4.0, 5.0, 0.0], "f4")) ** 2
+    >>> round(rms_of(np.array([3.0, 4.0, 5.0, 0.0], "f4")) ** 2, 6)
     12.5
     """
     numbers = array.reshape(-1)
