@@ -19,9 +19,10 @@ class Changes:
     """How often a module's attribute, a switch or the make-up of an optimizer was changed.
 
     items: how often one of a ``CountedDict`` was: an optimizer's learning rate, its state.
+    entries: how often a storage was lent to a trace, whose nodes no other thread can read.
     """
 
-    count = items = 0
+    count = items = entries = 0
 
 
 changes = Changes()

@@ -71,3 +71,9 @@ def norms(parameters):
 def test_parameters_are_read_while_another_thread_trains(compiled, beside, impatient):
     alone = losses(compiled, 150)
     assert losses(compiled, 150, beside) == alone
+
+
+@pytest.mark.parametrize("beside", [values, norms])
+def test_parameters_are_read_while_another_thread_traces(beside, impatient):
+    alone = losses(True, 2)
+    assert [losses(True, 2, beside) for _ in range(60)] == [alone] * 60

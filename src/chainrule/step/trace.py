@@ -128,11 +128,12 @@ class Trace:
         self.first = rec.leaf(leaf.number, np.zeros(()), None).sequence
         self._changes = changes.count
         self._noted = noted()
-        self._outside = rec._pending, rec.writes
-        rec._pending, rec.writes = [], []
-        self.reserved = self._noted.__enter__()
-        TRACES.append(self)
-        rec.trace = self
+        with rec.lock:  # another thread may be computing what is pending here
+            self._outside = rec._pending, rec.writes
+            rec._pending, rec.writes = [], []
+            self.reserved = self._noted.__enter__()
+            TRACES.append(self)
+            rec.trace = self
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
@@ -147,7 +148,6 @@ class Trace:
     def _leave(self, failed: bool) -> None:
         """Can be done again from the beginning."""
         rec = self.rec
-        rec.trace = None
         self._noted.gen.close()
         self._put_back(failed)
         pending, writes = self._outside
@@ -155,6 +155,7 @@ class Trace:
         made = [node for node in (reference() for reference in inside) if node is not None]
         self.made = [*made, *self._leaves]
         rec._pending, rec.writes = pending, writes
+        rec.trace = None  # from here on other threads may compute what is pending
         while self in TRACES:
             TRACES.remove(self)
         if failed:
@@ -257,6 +258,7 @@ class Trace:
             raise FailedError(str(node.failure))
         entered = self.leaf(node.shape, node.dtype, node.name, foreign=node.needs_grad)
         self.entries[storage] = Entry(storage, node, storage.version, storage.committed, entered)
+        changes.entries += 1
         storage.node, storage.committed = entered, None
         storage.version += 1  # what handles have seen of it is out of date
 

@@ -150,15 +150,14 @@ class Recorder:
         Raises the first failure, unless it is somebody else's: then (``quiet``, or ``asked`` is
         well) whoever reads a failed value is told. That state was taken back is always told.
         """
-        if self.trace is not None:
-            if recorder() is self:
-                self.trace.asked(asked)
-                return
-            self.trace.wait()
+        own = recorder() is self
+        if own and self.trace is not None:
+            self.trace.asked(asked)
+            return
         if self.on_stand_ins:
             raise GraphError("[vjp] got a look at a value, needs types alone.")
-        visited = nullcontext() if recorder() is self else self.recording
-        with self.lock, visited:
+        visited = nullcontext() if own else self.recording
+        with self._outside_a_trace(), visited:
             alive = self.pending()
             if asked is not None and asked.initial:
                 roots = [asked] if asked.state == PENDING else []  # else another thread was first
@@ -183,9 +182,21 @@ class Recorder:
             taken_back = self._settle(program, writes)
         failure = program.failure
         if failure is not None:
-            own = asked.state == FAILED if asked is not None else not quiet
-            if own or taken_back or not isinstance(failure, Exception):
+            told = asked.state == FAILED if asked is not None else not quiet
+            if told or taken_back or not isinstance(failure, Exception):
                 raise _again(failure)
+
+    @contextmanager
+    def _outside_a_trace(self) -> Iterator[None]:
+        """The lock, while the owner of this recorder traces nothing: a trace begins under it."""
+        while True:
+            trace = self.trace
+            if trace is not None:
+                trace.wait()
+            with self.lock:
+                if self.trace is None:
+                    yield
+                    return
 
     def _settle(self, program: Program, writes: list[Storage]) -> bool:
         """Commit the writes to state, or take back those that a failure precedes: True if any.
@@ -252,8 +263,12 @@ class Recorder:
 
     @contextmanager
     def undisturbed_work(self) -> Iterator[None]:
-        """No work is done unasked inside an optimizer or a backward."""
-        with self.lock, self.setting(undisturbed=self.undisturbed + 1):
+        """No work is done unasked inside an optimizer or a backward.
+
+        Who waits for this thread's trace may hold the lock, and a trace computes nothing.
+        """
+        held = nullcontext() if self.trace is not None else self.lock
+        with held, self.setting(undisturbed=self.undisturbed + 1):
             yield
 
 

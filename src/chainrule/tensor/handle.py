@@ -27,7 +27,7 @@ from chainrule.ops.op import Op
 from chainrule.storage import Hold, Leaf, Recorded, Storage, recorder
 from chainrule.tensor.operands import cast_node, expand_node, number_node
 from chainrule.tensor.path import Step, put_back
-from chainrule.tracing import TRACES, touched
+from chainrule.tracing import TRACES, changes, touched
 
 if TYPE_CHECKING:
     from chainrule.tensor.tensor import Tensor
@@ -178,7 +178,12 @@ class Handle:
             touched(self)
         storage = self._storage
         if not (self._path or self._leaf or self._detached or self._root is not None):
-            return storage.node
+            node = storage.node
+            if TRACES:  # one of another thread may have begun just now
+                touched(self)
+                node = storage.node
+            return node
+        entries = changes.entries
         rec, seen, version = recorder(), self._seen, storage.version
         grads = rec.grad_enabled
         if (
@@ -200,7 +205,8 @@ class Handle:
             own = self._own_history()
             if own is not None:  # another handle wrote since: its numbers, our history
                 node = recorder().record(history.assign, (node, own), {})
-        self._seen, self._version = Hold(node), version  # another thread may have written since
+        # Another thread may have written since, or lent the storage to a trace for a while.
+        self._seen, self._version = Hold(node), version if changes.entries == entries else -1
         Storage.looks += 1
         has_past = self._leaf or self._root is not None or storage.node.needs_grad
         self._tracked = grads or not has_past
@@ -229,13 +235,13 @@ class Handle:
         return self._unless_written(lambda: self._node.result())
 
     def _unless_written(self, read: Callable[[], R]) -> R:
-        """What ``read`` returns; once more, if it failed since another thread has just written."""
+        """What ``read`` returns; once more, if it failed since another thread wrote, or traced."""
         while True:
-            version = self._storage.version
+            before = self._storage.version, changes.entries
             try:
                 return read()
             except (FailedError, GraphError):
-                if self._storage.version == version:
+                if (self._storage.version, changes.entries) == before:
                     raise
 
     # ------------------------------------------------------------ writing
