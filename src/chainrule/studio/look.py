@@ -40,11 +40,12 @@ from chainrule.train.runs import Run
 __all__ = ["Look", "look"]
 
 STARTS = 10.0  # seconds that a server may take to answer
-# In a frame the cookie counts as the notebook's own only under the notebook's own name.
-NAME = (
-    "<script>(()=>{const f=document.currentScript.previousElementSibling,h=location.hostname;"
-    'if(["localhost","127.0.0.1"].includes(h)&&!f.src.includes("//"+h+":"))'
-    'f.src=f.src.replace(/\\/\\/[^:]+:/,"//"+h+":");})()</script>'
+# In a frame the cookie counts as the notebook's own only under the notebook's own name, so that the
+# frame is told where to look when that name is known: before, it would be refused once.
+OPEN = (
+    "<script>(()=>{const f=document.currentScript.previousElementSibling,h=location.hostname,"
+    'u=f.dataset.src;f.src=["localhost","127.0.0.1"].includes(h)?'
+    'u.replace(/\\/\\/[^:]+:/,"//"+h+":"):u;})()</script>'
 )
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -69,11 +70,11 @@ class Look:
         name, link = escape(self.run), escape(self.url)
         told = f"loss {self.loss:.4g}; it ends with this notebook's kernel"
         away = f'<a href="{link}" target="_blank" rel="noopener">Open in a tab of its own</a>'
-        frame = f'<iframe src="{source}" title="Chainrule studio, {name}"></iframe>'
+        frame = f'<iframe data-src="{source}" title="Chainrule studio, {name}"></iframe>'
         return framed(
             [
                 f'<div><b>{name}</b> <span class="m">{told}</span> {away}</div>',
-                frame + NAME,
+                frame + OPEN,
                 f"<details><summary>Graph</summary>{self.graph._repr_html_()}</details>",
             ]
         )
