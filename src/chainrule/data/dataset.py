@@ -107,7 +107,7 @@ class Subset(Dataset):
             raise IndexRangeError(message("Subset", got, needs))
 
     @property
-    def random(self) -> bool:  # type: ignore[override]
+    def random(self) -> bool:
         """As the dataset."""
         return is_random(self.dataset)
 
@@ -136,7 +136,7 @@ class ConcatDataset(Dataset):
         self._ends = list(accumulate(len(dataset) for dataset in self.datasets))
 
     @property
-    def random(self) -> bool:  # type: ignore[override]
+    def random(self) -> bool:
         """Whether one of them is."""
         return any(is_random(dataset) for dataset in self.datasets)
 

@@ -118,7 +118,7 @@ class ImageFolder(Dataset):
         return [label for _, label in self.samples]
 
     @property
-    def random(self) -> bool:  # type: ignore[override]
+    def random(self) -> bool:
         """Whether its transform is."""
         return is_random(self.transform)
 

@@ -73,7 +73,7 @@ class ImageSet(Dataset):
         check_labels(self.targets, len(self.classes), name)
 
     @property
-    def random(self) -> bool:  # type: ignore[override]
+    def random(self) -> bool:
         """Whether its transform is."""
         return is_random(self.transform)
 

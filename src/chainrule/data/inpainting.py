@@ -76,7 +76,7 @@ class Inpainting(Dataset):
         random_masks(kind, (1, 1, 1), Stream(0, 0), part)  # wrong arguments fail here
 
     @property
-    def random(self) -> bool:  # type: ignore[override]
+    def random(self) -> bool:
         """Whether masks differ from epoch to epoch."""
         return not self.fixed
 

@@ -199,7 +199,7 @@ class _Conv(Sized):
         padding = self.padding
         if self.padding_mode != "zeros":
             named = isinstance(padding, str)
-            pairs = self._widths(padding) if named else [(p, p) for p in padding]  # type: ignore[arg-type, union-attr]
+            pairs = self._widths(padding) if named else [(p, p) for p in padding]
             input = pad(input, [n for pair in reversed(pairs) for n in pair], self.padding_mode)
             padding = 0
         return _conv(

@@ -156,7 +156,7 @@ class Upsample(Module):
     ) -> None:
         super().__init__()
         many = isinstance(scale_factor, (tuple, list))
-        factors = tuple(map(float, scale_factor)) if many else scale_factor and float(scale_factor)  # type: ignore[arg-type]
+        factors = tuple(map(float, scale_factor)) if many else scale_factor and float(scale_factor)
         self.size, self.scale_factor, self.mode = size, factors, mode
         self.align_corners, self.recompute_scale_factor = align_corners, recompute_scale_factor
 

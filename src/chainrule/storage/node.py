@@ -100,7 +100,7 @@ class Recorded(Node):
         """The nodes whose values this node's vjp reads for the inputs that need it."""
         for index, _ in self.history():
             for position in self.op.reads_of(index, len(self.inputs)):
-                yield self if position < 0 else self.inputs[position]  # type: ignore[misc]
+                yield self if position < 0 else self.inputs[position]
 
     def save(self) -> None:
         """Keep what backward reads."""

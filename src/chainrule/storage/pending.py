@@ -295,9 +295,9 @@ def _pending_ancestors(roots: Iterable[Recorded]) -> set[Recorded]:
     stack = list(found)
     while stack:
         for source in stack.pop().inputs:
-            if source.state == PENDING and source not in found:  # type: ignore[attr-defined]
-                found.add(source)  # type: ignore[arg-type]
-                stack.append(source)  # type: ignore[arg-type]
+            if source.state == PENDING and source not in found:
+                found.add(source)
+                stack.append(source)
     return found
 
 

@@ -27,7 +27,7 @@ class Pairs(Dataset):
         self.source = source
 
     @property
-    def random(self) -> bool:  # type: ignore[override]
+    def random(self) -> bool:
         """Whether masks differ from epoch to epoch."""
         return self.source.random
 

@@ -373,7 +373,7 @@ class Tape:
     def _looks_back(self, node: Recorded) -> bool:
         """Whether a node is made of results of the step that has ended, such as its accuracy."""
         for source in node.inputs:
-            twin = self._step.twins.get(source)  # type: ignore[arg-type]
+            twin = self._step.twins.get(source)
             if source in self._after or (twin is not None and twin.inputs):
                 self._after.add(node)
                 return True
@@ -384,7 +384,7 @@ class Tape:
         if not self._step.bars:
             return False
         for source in node.inputs:
-            where = source.leaf  # type: ignore[attr-defined]
+            where = source.leaf
             if where is not None:
                 known = self._step.versions.get(id(where.storage()), where.version)
                 if known != where.version:
@@ -406,11 +406,11 @@ class Tape:
     def _take(self, node: Recorded) -> None:
         self._step.twin(node)
         for source in node.inputs:
-            where = source.leaf  # type: ignore[attr-defined]
+            where = source.leaf
             if where is not None:
                 self._step.versions.setdefault(id(where.storage()), where.version)
             if not source.inputs and self._wants(source.name):
-                self._step.hold(source)  # type: ignore[arg-type]
+                self._step.hold(source)
         if self._patterns is None:
             self._step.hold(node)
 

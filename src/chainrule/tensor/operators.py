@@ -46,7 +46,7 @@ def _binary(op: Op, *, to_float: bool = False, swapped: bool = False) -> Callabl
     def method(self: Tensor, other: Any) -> Tensor:
         a = self._node
         if isinstance(other, Operators):
-            b = other._node  # type: ignore[attr-defined]
+            b = other._node
             if a.shape != b.shape or a.dtype is not b.dtype or not fits(a.dtype):
                 a, b = together(op, (self, other), to_float=to_float)
         elif _SUITS.get(type(other), 3) <= a.dtype.category and fits(a.dtype):

@@ -176,7 +176,7 @@ class Tensor(Filling, Views):
     @property
     def parents(self) -> tuple[Tensor, ...]:
         """The inputs of the op that made the value; none once they have been let go."""
-        return tuple(Tensor._of(source) for source in self._node.inputs)  # type: ignore[arg-type]
+        return tuple(Tensor._of(source) for source in self._node.inputs)
 
     # ------------------------------------------------------------ gradients
 

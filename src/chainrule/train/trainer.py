@@ -303,7 +303,7 @@ class Trainer:
             "place": asdict(self.place) | {"stopped": self.stop},
             "figures": self._figures.state_dict(),
             "history": self.history.epochs,
-            "loader": data.state_dict() if hasattr(data, "state_dict") else None,  # type: ignore[attr-defined]
+            "loader": data.state_dict() if hasattr(data, "state_dict") else None,
             "schedule": schedule.state_dict() if hasattr(schedule, "state_dict") else None,
             "callbacks": [[type(c).__name__, c.state_dict()] for c in self._listening],
         }
@@ -315,7 +315,7 @@ class Trainer:
         self.history = History(state["history"])
         self._figures.load_state_dict(state["figures"])
         if state["loader"] is not None:
-            self.train_data.load_state_dict(state["loader"])  # type: ignore[attr-defined]
+            self.train_data.load_state_dict(state["loader"])
         if state["schedule"] is not None:
             self.schedule.load_state_dict(state["schedule"])
         kept = list(state["callbacks"])

@@ -130,8 +130,8 @@ def names_of(handle: Tensor, variables: Mapping[str, Any]) -> dict[Recorded, str
         if node.name:
             found[node] = node.name
         fresh = [source for source in node.inputs if source not in seen]
-        seen.update(fresh)  # type: ignore[arg-type]
-        stack.extend(fresh)  # type: ignore[arg-type]
+        seen.update(fresh)
+        stack.extend(fresh)
     if handle.name:
         found[loss] = handle.name
     return _unique({node: name for node, name in found.items() if node in seen})

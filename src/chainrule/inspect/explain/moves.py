@@ -432,7 +432,7 @@ class _PlantedBoard(_MovesBoard):
 
 def _last_addend(signal: Tensor) -> Tensor:
     """What = for += leaves of a sum: an error signal with several addends is one ``fan_in``."""
-    return Tensor._of(signal._node.inputs[-1])  # type: ignore[arg-type]
+    return Tensor._of(signal._node.inputs[-1])
 
 
 def _planted(

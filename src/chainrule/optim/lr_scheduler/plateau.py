@@ -57,7 +57,7 @@ class ReduceLROnPlateau(LRScheduler):
     def _begin(self) -> None:
         self.last_epoch = 0
 
-    def step(self, metrics: SupportsFloat) -> None:  # type: ignore[override]  the others see none
+    def step(self, metrics: SupportsFloat) -> None:  # the others see none
         """The end of an epoch with this figure: perhaps smaller rates for the next one."""
         self.last_epoch += 1
         figure = float(metrics)

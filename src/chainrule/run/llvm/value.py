@@ -172,10 +172,10 @@ class Value:
         """Keeps the sign, if the dtype has one: ⌊x / 2ⁿ⌋."""
         return self._binary("lshr" if self.dtype is uint8 else "ashr", self, places)
 
-    def __eq__(self, other: Value | Number) -> Value:  # type: ignore[override]
+    def __eq__(self, other: Value | Number) -> Value:
         return self._compare("eq", other)
 
-    def __ne__(self, other: Value | Number) -> Value:  # type: ignore[override]
+    def __ne__(self, other: Value | Number) -> Value:
         return self._compare("ne", other)
 
     def __lt__(self, other: Value | Number) -> Value:
