@@ -23,7 +23,7 @@ def write(make_run):
         writer = Writer(folder / "record", first)
         for step, loss in enumerate(losses, start=first):
             row = np.array([2, 1 + step, 0.5, 0.25, 0.1, 100 + step], np.float32)
-            writer.add_row(step, 0, loss, NAMES, row)
+            writer.add_row(step, 0, loss, [NAMES], [row])
         writer.close()
         return folder
 

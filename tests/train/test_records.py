@@ -25,7 +25,7 @@ def step():
 def test_what_is_written_is_read(tmp_path):
     writer, records = Writer(tmp_path / "record", 0), Records(tmp_path / "record")
     for k in range(5):
-        writer.add_row(k, k // 2, 0.5 * k, NAMES, np.array([k, -k], np.float32))
+        writer.add_row(k, k // 2, 0.5 * k, [NAMES], [np.array([k, -k], np.float32)])
         writer.keep(k, "batch", step())
     writer.keep(3, "probe", step())
     writer.give_up(2)
@@ -43,7 +43,7 @@ def test_what_is_written_is_read(tmp_path):
 def test_it_is_read_while_it_is_written(tmp_path):
     writer, records = Writer(tmp_path / "record", 0), Records(tmp_path / "record")
     assert len(records.statistics()) == 0
-    writer.add_row(0, 0, 1.0, NAMES, np.zeros(2, np.float32))
+    writer.add_row(0, 0, 1.0, [NAMES], [np.zeros(2, np.float32)])
     writer.flush()
     writer.keep(0, "batch", step())
     writer._jobs.put(("remove", 99))
@@ -106,7 +106,7 @@ def test_a_writer_that_has_failed_can_be_closed(tmp_path, monkeypatch):
 def test_what_came_after_the_place_is_given_up(tmp_path):
     writer = Writer(tmp_path / "record", 0)
     for k in range(4):
-        writer.add_row(k, 0, 0.0, NAMES, np.zeros(2, np.float32))
+        writer.add_row(k, 0, 0.0, [NAMES], [np.zeros(2, np.float32)])
         writer.keep(k, "batch", step())
     writer.close()
     again, records = Writer(tmp_path / "record", 2), Records(tmp_path / "record")

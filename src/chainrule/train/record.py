@@ -16,8 +16,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from chainrule.errors import UsageError, message
 from chainrule.tape import Tape, kept_step, record
 from chainrule.tensor import Tensor
@@ -39,7 +37,7 @@ SHARE = 0.04  # of the training's time that kept steps may take
 PERIOD = 1e-3  # seconds between two rows of figures, at least
 # What stands behind the figures of a step: of its first group, and samples a second with their
 # loading, since the step before.
-OF_TRAINING = [("training", "rate"), ("training", "speed")]
+OF_TRAINING = (("training", "rate"), ("training", "speed"))
 
 
 @dataclass(frozen=True)
@@ -219,10 +217,10 @@ class Recording(Callback):
             return
         begun = time.perf_counter()
         if trainer.figures_of_step is not None:
-            own = self._rate, trainer.samples / max(begun - self._ended, 1e-9)
-            row = np.append(trainer.figures_of_step.numpy(), np.array(own, np.float32))
-            names = [*self._statistics.names, *OF_TRAINING]
-            writer.add_row(step, trainer.place.epoch, trainer.last_loss, names, row)
+            speed = trainer.samples / max(begun - self._ended, 1e-9)
+            figures = trainer.figures_of_step.numpy(), (self._rate, speed)
+            names = self._statistics.names, OF_TRAINING
+            writer.add_row(step, trainer.place.epoch, trainer.last_loss, names, figures)
         if self._tape is None:
             self._every = math.ceil(PERIOD / max(begun - self._began, 1e-6))
         else:

@@ -45,8 +45,7 @@ class _Keeper:
         begun, writer, step = time.perf_counter(), self.writer, tape.step
         loss = _loss(tape)
         found = dict(_of_parameters(tape))
-        row = np.array(list(found.values()), np.float32)
-        writer.add_row(step, 0, loss, list(found), row)
+        writer.add_row(step, 0, loss, [list(found)], [list(found.values())])
         if self._schedule.wants(step):
             kept = kept_step(tape, _batch(tape), BATCH)
             writer.keep(step, "batch", kept | {"step": step, "epoch": 0, "loss": loss})

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ class Writer:
         self.sizes: dict[int, int] = {}
         self.seconds = 0.0  # of work
         self._rows: list[tuple[Any, ...]] = []
-        self._names: list[tuple[str, str]] = []
+        self._names: Sequence[Sequence[tuple[str, str]]] = ()
         self._flushed = time.monotonic()
         self._jobs: queue.Queue[Any] = queue.Queue(BEHIND)
         with _named_errors(folder):
@@ -162,10 +163,18 @@ class Writer:
         self.sizes[step] = self.sizes.get(step, 0) + path.stat().st_size
 
     def add_row(
-        self, step: int, epoch: int, loss: float, names: list[tuple[str, str]], row: np.ndarray
+        self,
+        step: int,
+        epoch: int,
+        loss: float,
+        names: Sequence[Sequence[tuple[str, str]]],
+        figures: Sequence[Sequence[float] | np.ndarray],
     ) -> None:
-        """Add the figures of a step; they are written with those of its neighbours."""
-        self._rows.append((step, epoch, loss, row.astype("<f4").tobytes()))
+        """Add the figures of a step, in parts; they are written with those of its neighbours.
+
+        What can be done later is done by the thread that writes: the training waits here.
+        """
+        self._rows.append((step, epoch, loss, figures))
         self._names = names
         if time.monotonic() - self._flushed > PAUSE:
             self.flush()
@@ -212,10 +221,11 @@ class Writer:
         records = self.records
         if what == "rows":
             names, rows = rest
+            packed = [(*row, np.concatenate(parts, dtype="<f4").tobytes()) for *row, parts in rows]
             with database:
                 known = "INSERT OR REPLACE INTO meta VALUES ('names', ?)"
-                database.execute(known, (json.dumps(names),))
-                database.executemany("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?)", rows)
+                database.execute(known, (json.dumps([*chain(*names)]),))
+                database.executemany("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?)", packed)
         elif what == "file":
             step, kind, found = rest
             path = records.path(step, kind)
