@@ -173,7 +173,7 @@ def graph(context: Any, go: Callable[..., None]) -> None:
 def scrub(context: Any, go: Callable[..., None]) -> None:
     """The arrow key of the time bar, one step after the other."""
     page = context.new_page()
-    go(page, "/network?run=lenet&step=100", ".layers canvas")
+    go(page, "/network?run=lenet&step=100&kind=batch", ".layers canvas")
     page.wait_for_timeout(2000)
     slider = page.locator(".time input[type=range]")
     slider.focus()

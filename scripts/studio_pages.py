@@ -42,7 +42,7 @@ def build() -> None:
     STAMP.unlink(missing_ok=True)
     say("building the pages")
     npm("run", "--silent", "build", "--", "--logLevel", "warn")
-    saved = "vite.saved.config.ts"  # pages as one file, see src/chainrule/studio/export.py
+    saved = "vite.saved.config.ts"  # pages as one file, see src/chainrule/studio/saved/export.py
     npm("run", "--silent", "build", "--", "--logLevel", "warn", "--config", saved)
     STAMP.write_text(fingerprint(STUDIO), encoding="utf-8")
 

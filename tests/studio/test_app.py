@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from chainrule.studio import training as module
+from chainrule.studio.training import processes as module
 from chainrule.systems import SYSTEMS
 
 

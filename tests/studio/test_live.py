@@ -1,8 +1,8 @@
 import pytest
 
 from chainrule.studio import live as module
-from chainrule.studio import training
 from chainrule.studio.runs import Runs
+from chainrule.studio.training import processes as training
 
 LIVE = "ws://127.0.0.1:8765/api/live"  # with its host: the client would call itself testserver
 

@@ -5,7 +5,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import pytest
 
 from chainrule.inspect.explain.lines import LINES
-from chainrule.studio.export import ROUNDS
+from chainrule.studio.saved.export import ROUNDS
 from chainrule.studio.stepper import stepper
 
 OWN = {

@@ -83,7 +83,7 @@ def run(
 
 def _save(what: str, path: Path, step: int, overwrite: bool) -> Path:
     """Write the graph of a run's recorded step as one HTML file."""
-    from chainrule.studio.graph_file import save_graph  # a server's modules: not for pictures
+    from chainrule.studio.saved.graph_file import save_graph  # a server's modules: not for pictures
 
     if not what:
         raise UsageError(message("draw --save", "no run", 'a run, such as "last"'))

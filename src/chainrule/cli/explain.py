@@ -105,7 +105,10 @@ def _list(wants_json: bool) -> None:
 
 def _save(what: str, path: Path, overwrite: bool) -> Path:
     """Write the stepper of an example or of a script's scalar as one HTML file."""
-    from chainrule.studio.export import save_page, stepper_file  # a server's modules: not for text
+    from chainrule.studio.saved.export import (  # a server's modules: not for text
+        save_page,
+        stepper_file,
+    )
 
     if what in LINES:
         return save_page(path, stepper_file({"example": what}), overwrite=overwrite)

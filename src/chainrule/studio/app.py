@@ -31,18 +31,18 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from chainrule.errors import ChainruleError, UsageError, message
 from chainrule.studio.access import Guard
 from chainrule.studio.bodies import sent_json
-from chainrule.studio.curves import Curves
-from chainrule.studio.edits import ForgottenError
-from chainrule.studio.export import ROUTES as FILES
-from chainrule.studio.lab import Lab
+from chainrule.studio.lab.lab import Lab
 from chainrule.studio.live import Live
 from chainrule.studio.pages import ASSETS, Pages
+from chainrule.studio.recorded.edits import ForgottenError
+from chainrule.studio.recorded.steps import Steps
 from chainrule.studio.runs import Runs
-from chainrule.studio.steering import Steering
+from chainrule.studio.saved.export import ROUTES as FILES
 from chainrule.studio.stepper import ROUTES as STEPPER
-from chainrule.studio.steps import Steps
-from chainrule.studio.surface import Surfaces
-from chainrule.studio.training import BusyError, Training, systems
+from chainrule.studio.training.curves import Curves
+from chainrule.studio.training.processes import BusyError, Training, systems
+from chainrule.studio.training.steering import Steering
+from chainrule.studio.training.surface import Surfaces
 
 __all__ = ["make_app"]
 

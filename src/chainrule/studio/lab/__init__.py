@@ -1,0 +1,1 @@
+"""The convolution lab: what it filters, and all that follows from it."""

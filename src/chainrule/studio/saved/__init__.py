@@ -1,0 +1,1 @@
+"""Pages as files that open without Python and without a network."""

@@ -1,0 +1,1 @@
+"""A training that runs: its process, commands to it, and the figures of its steps."""
