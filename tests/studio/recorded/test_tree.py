@@ -80,9 +80,7 @@ def test_running_means_hang_where_they_are_read_and_samples_stand_outside():
     with cr.record() as tape:
         net(cr.tensor(X)).sum().backward()
     kept = tape._step
-    calls = [
-        (call.root, call.path, kept.order.index(call.twin), call.run) for call in kept.calls
-    ]
+    calls = [(call.root, call.path, kept.order.index(call.twin), call.run) for call in kept.calls]
     data = [k for k, node in enumerate(kept.order) if node.op.name == "data"]
     made = tree(kept.order, calls, samples={data[0]})
     assert len(data) > 2

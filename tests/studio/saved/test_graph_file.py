@@ -177,7 +177,8 @@ def test_a_saved_graph_opens_without_a_server(page, tmp_path, check, monkeypatch
     assert float.fromhex(drawer.locator("dd code").inner_text()).hex() == exact
     path = drawer.locator("code.command").last.inner_text()
     assert path.startswith("/graph?run=kept-001&step=1&kind=batch&")
-    assert path.endswith(f"number={node}.value.{'%2C'.join(map(str, at))}&open=Sequential&find=relu")
+    number = f"{node}.value.{'%2C'.join(map(str, at))}"
+    assert path.endswith(f"&number={number}&open=Sequential&find=relu")
     check(page, "graph-saved-number")
     page.go_back()
     drawer.wait_for(state="detached")
