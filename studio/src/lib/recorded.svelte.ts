@@ -64,8 +64,14 @@ export class RecordedStep {
       void [live.hearing === "open", this.asked];
       const run = this.run;
       if (run === null) return;
-      return this.latest(getKept(run), (steps) => (this.#kept = { run, steps }));
+      return this.latest(getKept(run), (steps) => this.#knows({ run, steps }));
     });
+  }
+
+  /** The same steps once more are no news, unless what is seen of them could not be read. */
+  #knows(kept: { run: string; steps: Kept }): void {
+    const news = JSON.stringify(kept) !== JSON.stringify(this.#kept);
+    if (news || this.failure) this.#kept = kept;
   }
 
   /** The page with another selection. */
