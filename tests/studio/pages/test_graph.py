@@ -264,13 +264,28 @@ def test_a_changed_leaf_runs_again_and_undo_returns_the_bits(page, show, recorde
     )
 
 
-def test_a_long_loop_opens_collapsed(page, show, check):
+def test_a_long_loop_opens_collapsed_and_as_a_whole(page, show, check):
     show("run=loop-001&kind=batch&step=1")
     assert 20 < page.locator("[data-item]").count() < 130
-    if page.size == "desk":  # of a long drawing the beginning is seen; the outline has all of it
-        page.keyboard.press("o")
-    page.get_by_text("more", exact=False).first.wait_for()
+    if page.size == "phone":
+        page.get_by_text("more", exact=False).first.wait_for()
+        check(page, "graph-loop")
+        return
+    page.get_by_role("img", name="more").first.wait_for()
     check(page, "graph-loop")
+    drawing = page.get_by_role("region", name="Graph of loop-001")
+    frame, at = drawing.bounding_box(), boxes(page)
+    assert min(x for x, _, _ in at.values()) > frame["x"]
+    assert max(x + width for x, _, width in at.values()) < frame["x"] + frame["width"]
+    # So small, boxes are no targets: a click makes what is there large enough to be read.
+    assert drawing.locator("a").count() == 0
+    drawing.click()
+    page.wait_for_url("**view=*")
+    drawing.get_by_role("link").first.wait_for()
+    assert max(width for _, _, width in boxes(page).values()) > 100
+    check(page, "graph-loop-larger")
+    page.keyboard.press("0")
+    page.wait_for_function("!location.search.includes('view')")
 
 
 @pytest.mark.parametrize(

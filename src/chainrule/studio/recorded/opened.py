@@ -48,7 +48,8 @@ class Opened:
     @cached_property
     def modules(self) -> ModuleTree:
         """Its nodes as a tree of calls."""
-        return tree(self.nodes, self.kept["calls"], self.kept["losses"])
+        samples = self.held.samples or None
+        return tree(self.nodes, self.kept["calls"], self.kept["losses"], samples)
 
     @cached_property
     def parameters(self) -> dict[int, list[int]]:

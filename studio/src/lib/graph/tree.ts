@@ -292,6 +292,20 @@ export function turnedGroup(open: ReadonlySet<number>, group: number): Set<numbe
   return groups;
 }
 
+/** The open groups with those around a node open too. */
+export const withAround = (graph: Graph, open: ReadonlySet<number>, node: number): Set<number> =>
+  new Set([...open, ...around(graph, boxOf(graph, node))]);
+
+/** Of what was found the next after the one that is chosen, round and round; by: 1, or −1 back. */
+export function nextOf(
+  nodes: readonly number[],
+  chosen: number | null,
+  by: number,
+): number | undefined {
+  const at = chosen === null ? -1 : nodes.indexOf(chosen);
+  return nodes[(at + by + nodes.length) % nodes.length] ?? nodes[0];
+}
+
 /** The box that shows a node: a leaf's is its first reader's. */
 export const boxOf = (graph: Graph, node: number): number =>
   graph.answer.parent[node] === -1 ? (graph.readers[node]?.[0] ?? node) : node;

@@ -2,13 +2,11 @@
 
 import { ApiError } from "../api";
 import {
-  getKept,
   getScales,
   getTiles,
   getView,
   type At,
   type Direction,
-  type Kept,
   type Kind,
   type Layer,
   type Scales,
@@ -44,7 +42,6 @@ const together = (...all: readonly Tiles[]): Tiles => new Map(all.flatMap((each)
 const REMEMBERED = 24; // views that were read, so that going back in time is immediate
 
 export class Reading {
-  kept = $state.raw<{ run: string; steps: Kept } | null>(null);
   now = $state.raw<Shown | null>(null);
   failure = $state.raw<ApiError | null>(null);
   scales = $state.raw<(Scales & { key: string }) | null>(null);
@@ -58,20 +55,6 @@ export class Reading {
   /** When what was asked for last is shown, or could not be. */
   get settled(): Promise<void> {
     return this.#latest;
-  }
-
-  /** Read which steps are kept; returns how to give that up. */
-  steps(run: string): () => void {
-    let current = true;
-    getKept(run).then(
-      (found) => {
-        if (current) [this.kept, this.failure] = [{ run, steps: found }, null];
-      },
-      (error: unknown) => {
-        if (current) this.failure = told(error);
-      },
-    );
-    return () => (current = false);
   }
 
   /** Read and show; an answer that comes after a newer question is dropped. */
