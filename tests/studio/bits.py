@@ -120,7 +120,9 @@ class Walk:
         """So many clicks; from a leaf it goes on at another number of the page."""
         last = self.clicks + clicks
         while self.clicks < last:
-            element = self._click(self.page.locator(f"{self.chance.choice(self.starts)}:visible").first)
+            element = self._click(
+                self.page.locator(f"{self.chance.choice(self.starts)}:visible").first
+            )
             while not element["leaf"] and self.clicks < last:
                 operands = self.page.locator("aside .terms a")
                 count = operands.count()

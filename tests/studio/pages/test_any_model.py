@@ -8,11 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from tests.studio import models
+from tests.studio.bits import READ, Recorded, Walk, all_numbers, compare, placed
+from tests.studio.keyboard import tab_to
 
 from chainrule.run import backend, reference
 from chainrule.train import save
-from tests.studio import models
-from tests.studio.bits import Recorded, Walk, all_numbers, compare
 
 pytestmark = pytest.mark.browser
 at_a_desk = pytest.mark.parametrize("page", ["desk"], indirect=True)  # the size makes no difference
@@ -110,7 +111,7 @@ def test_every_number_on_every_page_is_the_recorded_one(page, show, runs, name):
 
 @at_a_desk
 def test_what_no_optimizer_has_moved_shows_no_step(page, show, runs):
-    """Neither its value nor anything else stands there as the last step: of a script none is known."""
+    """Neither its value nor anything else stands there: of a script no step is known."""
     order = runs["two-001"].records.tape(STEP)._step.order
     scale = next(k for k, node in enumerate(order) if node.name == "scale")
     show("network", f"run=two-001&step={STEP}&mode=update&node={scale}", "section h2")
@@ -145,3 +146,169 @@ def test_60_clicks_on_numbers(page, show, runs, path, name, query):
     walk = Walk(page, record, seed=4)
     walk.go(60)
     assert walk.computed > 20 and len(walk.leaves) > 2
+
+
+def test_from_a_class_bar_down_to_a_pixel_by_keyboard(page, show, runs, check):
+    """Tab and Enter alone, along the operands that come from the picture."""
+    record = Recorded(runs["made-002"].records, STEP)
+    order = record.tape._step.order
+    picture = next(k for k, node in enumerate(order) if node.op.name == "data")
+    from_it = {picture}
+    for k, node in enumerate(order):
+        if any(order.index(source) in from_it for source in node.inputs):
+            from_it.add(k)
+    show("network", f"run=made-002&step={STEP}&kind=probe")
+    tab_to(page, ".classes a.percent")
+    page.keyboard.press("Enter")
+    for _ in range(60):
+        page.locator("aside h2:focus").wait_for()
+        if page.locator("aside").get_attribute("data-leaf"):
+            break
+        node = next(
+            each["node"]
+            for each in page.locator("aside .terms a").evaluate_all(READ)
+            if int(each["node"]) in from_it and each["kind"] == "value"
+        )
+        before = page.url
+        tab_to(page, f"aside .terms a[data-node='{node}']")
+        page.keyboard.press("Enter")
+        page.wait_for_function("url => location.href !== url", arg=before)
+        page.locator("aside h2").wait_for()
+        number = parse_qs(urlsplit(page.url).query)["number"][0].split(".")
+        place = {"node": number[0], "kind": number[1], "index": number[2]}
+        page.locator(placed("aside .number", place)).wait_for()
+    assert "data, as it entered from outside" in page.locator("aside .leaf").inner_text()
+    assert page.locator(f".column[data-node='{picture}'] .frame").count() == 1  # where it is
+    check(page, "network-pixel")
+    page.keyboard.press("Escape")
+    page.locator("aside").wait_for(state="detached")
+
+
+# ---------------------------------------------------------------- changes
+
+
+@at_a_desk
+def test_all_numbers_are_the_recorded_ones_again_after_undo(page, show, runs):
+    """A pixel, a weight, a map that is off, on Network; a leaf's element on Graph."""
+    exact = Recorded(runs["made-001"].records, STEP)
+    order = exact.tape._step.order
+    named = {node.name: k for k, node in enumerate(order)}
+    picture = next(k for k, node in enumerate(order) if node.op.name == "data")
+    last = next(k for k, node in enumerate(order) if node.op.name == "log_softmax")
+    scores = order.index(order[last].inputs[0])
+    conv = next(k for k, node in enumerate(order) if node.op.name == "conv") + 4  # with its bias
+    at = f"run=made-001&step={STEP}&kind=probe"
+
+    def numbers(within):
+        return [number[3] for number in all_numbers(page, within)]
+
+    def wait_for(within, wanted, same):
+        page.wait_for_function(
+            """([css, wanted, same]) => {
+                const all = [...document.querySelectorAll(css)].map((e) => e.dataset.value);
+                return all.length > 0 && (all.join() === wanted) === same;
+            }""",
+            arg=[f"{within} [data-value][data-node]", ",".join(wanted), same],
+        )
+
+    for opened in (f"{picture}.value.0,0,3,4", f"{named['last.weight']}.value.1,2", None):
+        layer = scores if opened else conv
+        query = f"{at}&node={layer}&unit=0" + (f"&number={opened}" if opened else "")
+        show("network", query, "aside form" if opened else ".board canvas")
+        recorded = numbers("body")
+        assert numbers(".classes") == [v.item().hex() for v in exact.array(scores, "value")[0]]
+        if opened:
+            page.get_by_label("New value").fill("2.5")
+            page.get_by_role("button", name="Set").click()
+        else:
+            page.keyboard.press("o")
+        page.get_by_text("changed", exact=True).wait_for()
+        wait_for("body", recorded, False)
+        page.locator(".page h1").click()
+        page.keyboard.press("x")
+        page.wait_for_function("!location.search.includes('edit')")
+        wait_for("body", recorded, True)
+        assert compare(page, exact)
+    panel = "[data-node-panel] td"
+    show("graph", f"{at}&node={last}", f"{panel} a")
+    recorded = numbers(panel)
+    show("graph", f"{at}&node={named['last.bias']}", "[data-node-panel] form")
+    page.get_by_label("element").fill("1")
+    page.get_by_label("its new value").fill("-3")
+    page.get_by_role("button", name="Run again").click()
+    page.get_by_text("changed", exact=True).wait_for()
+    edit = parse_qs(urlsplit(page.url).query)["edit"][0]
+    show("graph", f"{at}&node={last}&edit={edit}", f"{panel} a")
+    wait_for(panel, recorded, False)
+    page.keyboard.press("x")
+    page.wait_for_function("!location.search.includes('edit')")
+    wait_for(panel, recorded, True)
+    assert compare(page, exact)
+
+
+# ---------------------------------------------------------------- one bit
+
+
+@at_a_desk
+def test_one_recorded_bit_that_changed_is_seen(page, show, runs):
+    """The lowest bit of one number of a step: that number alone is another one, on each page."""
+    run = runs["made-001"]
+    records, step = run.records, 3
+    path = records.path(step, "probe")
+    whole = path.read_bytes()
+    exact = Recorded(records, step)
+    weight = next(k for k, n in enumerate(exact.tape._step.order) if n.name == "last.weight")
+    views = [("network", f"node={weight}&unit=0", "section td a"),
+             ("graph", f"number={weight}.value.1,2", "aside .number a")]  # fmt: skip
+
+    def shown():
+        found = []
+        for name, query, wait in views:
+            show(name, f"run={run.folder.name}&step={step}&kind=probe&{query}")
+            if name == "network":
+                page.keyboard.press("t")
+            page.locator(wait).first.wait_for()
+            found.append({number[:3]: number[3] for number in all_numbers(page, "body")})
+        return found
+
+    before = shown()
+    kept = records.read(step, "probe")
+    array = np.array(kept["values"][str(weight)])
+    array.view(np.uint32)[1, 2] ^= 1
+    kept["values"][str(weight)] = array
+    try:
+        save(kept, path)
+        after = shown()
+    finally:
+        path.write_bytes(whole)
+    place = (str(weight), "value", "1,2")
+    for old, new in zip(before, after, strict=True):
+        assert old.keys() == new.keys()
+        assert {at for at in old if old[at] != new[at]} == {place}
+        assert old[place] == exact(weight, "value", "1,2").item().hex()
+        assert new[place] == array[1, 2].item().hex()
+    assert shown() == before
+
+
+@at_a_desk
+@pytest.mark.parametrize("name", PAGES)
+def test_a_step_whose_file_is_damaged_says_so(page, link, runs, name, check):
+    """In a sentence, with what to do; the steps beside it stay readable."""
+    run = runs["made-002"]
+    path = run.records.path(3, "probe")
+    whole = path.read_bytes()
+    page.context.request.get(link)
+    at = f"http://{urlsplit(link).netloc}/{name}?run={run.folder.name}&kind=probe&step="
+    try:
+        path.write_bytes(whole[: len(whole) // 2])
+        page.goto(f"{at}3")
+        page.get_by_role("alert").wait_for()
+        said = page.get_by_role("alert").inner_text()
+        assert "made-002" in said and "probe-000003.safetensors" in said, said
+        check(page, f"{name}-damaged")
+        page.goto(f"{at}2")
+        page.locator(PAGES[name]).first.wait_for()
+        assert page.get_by_role("alert").count() == 0
+    finally:
+        path.write_bytes(whole)
+    page.wrongs[:] = [said for said in page.wrongs if "422" not in said]  # the browser's own
