@@ -3,7 +3,6 @@
 import random
 from urllib.parse import parse_qs, urlsplit
 
-import numpy as np
 from tests.inspect.element.evaluation import EPS, evaluate
 
 from chainrule.inspect.element import Elements
@@ -49,14 +48,14 @@ class Recorded:
         batch = self.records.tape(self.step)._step.order[int(node)]
         if kind == "initial":
             first = self.records.tape(self.records.steps()[0])
-            return first[batch.name].value[at]
+            return first[batch.name].value.numpy()[at]
         return self._updated(batch.name, kind, name).at(at)
 
     def _updated(self, parameter, role, name):
         """A line of the optimizer's step."""
         kept, tape = self.records.read(self.step, "batch"), self.records.tape(self.step)
         known, entry = kept["optimizer"]["parameters"][parameter], tape[parameter]
-        made = Update(kept["optimizer"]["name"], np.asarray(entry.value), entry.bar.numpy(),
+        made = Update(kept["optimizer"]["name"], entry.value.numpy(), entry.bar.numpy(),
                       known["options"], known["state"])  # fmt: skip
         (row,) = [row for row in made.rows if (row.role, row.name) == (role, name)]
         return row
