@@ -66,9 +66,9 @@ def link(tmp_path_factory, studio):
 
 
 @pytest.fixture
-def show(page, link):
+def show(page, link, enter):
     """show(wait, **query): the stepper there."""
-    page.goto(link)
+    enter(page, link)
 
     def go(wait=".given .katex-html", **query):
         page.goto(f"http://{urlsplit(link).netloc}/stepper?{urlencode(query, quote_via=quote)}")

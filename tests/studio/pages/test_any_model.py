@@ -45,9 +45,9 @@ def link(runs, studio):
 
 
 @pytest.fixture
-def show(page, link):
+def show(page, link, enter):
     """show(page's name, query): there, without a state of error."""
-    page.context.request.get(link)  # the cookie
+    enter(page, link)
 
     def go(name, query, wait=None):
         page.goto(f"http://{urlsplit(link).netloc}/{name}?{query}")
@@ -292,12 +292,12 @@ def test_one_recorded_bit_that_changed_is_seen(page, show, runs):
 
 @at_a_desk
 @pytest.mark.parametrize("name", PAGES)
-def test_a_step_whose_file_is_damaged_says_so(page, link, runs, name, check):
+def test_a_step_whose_file_is_damaged_says_so(page, link, enter, runs, name, check):
     """In a sentence, with what to do; the steps beside it stay readable."""
     run = runs["made-002"]
     path = run.records.path(3, "probe")
     whole = path.read_bytes()
-    page.context.request.get(link)
+    enter(page, link)
     at = f"http://{urlsplit(link).netloc}/{name}?run={run.folder.name}&kind=probe&step="
     try:
         path.write_bytes(whole[: len(whole) // 2])

@@ -14,6 +14,7 @@ from chainrule.train import Recording, Trainer
 from chainrule.train.runs import Run
 
 pytestmark = pytest.mark.browser
+at_a_desk = pytest.mark.parametrize("page", ["desk"], indirect=True)  # the size makes no difference
 
 X = np.random.default_rng(0).normal(size=(12, 2, 9, 11)).astype(np.float32)
 Y = np.arange(12) % 3
@@ -76,9 +77,9 @@ def link(recorded, studio):
 
 
 @pytest.fixture
-def show(page, link):
+def show(page, link, enter):
     """show(query): the page with a selection, when it is there."""
-    page.goto(link)
+    enter(page, link)
 
     def go(query, wait=".box, [role=treeitem]"):
         page.goto(f"http://{urlsplit(link).netloc}/graph?{query}")
@@ -200,6 +201,7 @@ def test_the_colours_of_a_thumbnail_are_the_values(page, show, recorded, mode, s
         assert_colours(canvas, of[int(number)], scale, size_at_the_ends(of))
 
 
+@at_a_desk
 def test_search_dims_the_rest_and_enter_goes_on(page, show, recorded):
     order, _ = nodes(recorded[1])
     tanh = [k for k, node in enumerate(order) if node.op.name == "tanh"]

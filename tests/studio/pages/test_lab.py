@@ -26,9 +26,9 @@ def link(tmp_path_factory, studio):
 
 
 @pytest.fixture
-def show(page, link):
+def show(page, link, enter):
     """show(query): the lab with a view, when it is there."""
-    page.goto(link)
+    enter(page, link)
 
     def go(query, wait=".plane"):
         page.goto(f"http://{urlsplit(link).netloc}/lab?{query}")

@@ -39,9 +39,9 @@ def link(folder, studio):
 
 
 @pytest.fixture
-def show(page, link):
+def show(page, link, enter):
     """show(query, wait): the page with a selection, when it is there."""
-    page.goto(link)
+    enter(page, link)
 
     def go(query, wait=".u-over"):
         page.goto(f"http://{urlsplit(link).netloc}/training?{query}")

@@ -171,9 +171,9 @@ def link(recorded, studio):
 
 
 @pytest.fixture
-def show(page, link):
+def show(page, link, enter):
     """show(query): the page with a selection, when it is there."""
-    page.goto(link)
+    enter(page, link)
 
     def go(query, wait=".formula dl"):
         page.goto(f"http://{urlsplit(link).netloc}/filters?{query}")
