@@ -139,6 +139,7 @@ export interface Part {
 export interface Addend {
   readonly reader: number | null;
   readonly value: Figure | null;
+  readonly hex: string;
   readonly formula: string;
   readonly part: Part;
   readonly why: string;
@@ -306,6 +307,8 @@ interface Constant {
 
 /** How the optimizer moved one element of a parameter, line by line. */
 export interface Update {
+  readonly node: number;
+  readonly index: readonly number[];
   readonly state: "updated" | "frozen" | "still" | "unknown";
   readonly sentence: string;
   readonly exact: boolean | null;

@@ -85,10 +85,11 @@ export class Reading {
         ? this.#parameters
         : null;
     const what = direction === "bar" ? "bar" : "value";
+    const updating = direction === "update"; // a parameter that stays has no picture then
     const [found, layers, moved] = await Promise.all([
       getView(at, sample, order, direction, known === null),
-      getTiles(at, what, sample, order, known === null),
-      direction === "update" ? getTiles(at, "update", sample, order) : null,
+      getTiles(at, what, sample, order, known === null && !updating),
+      updating ? getTiles(at, "update", sample, order) : null,
     ]);
     const view = known ? { ...found, parameters: known.described } : found;
     const tiles = known ? together(known.tiles, layers) : layers;
