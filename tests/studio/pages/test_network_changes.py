@@ -124,6 +124,26 @@ def test_a_drawing_is_answered_and_undone(page, show, probe, scores, check):
     assert page.locator(".badge").count() == 0
 
 
+def test_a_stroke_has_its_classes_before_its_maps(page, show, probe, scores):
+    recorded = hexes(array(probe, scores)[SAMPLE])
+    show(AT)
+    held = []
+    page.route("**/layers?*edit=*", lambda route: held.append(route))
+    pad = page.locator(".draw canvas").first
+    pad.scroll_into_view_if_needed()
+    drag(page, pad.bounding_box(), [(0.3, 0.2), (0.7, 0.2), (0.5, 0.8), (0.2, 0.6)])
+    page.wait_for_function(
+        "was => `${[...document.querySelectorAll('.classes .score a')].map(e => e.dataset.value)}`"
+        " !== was",
+        arg=",".join(recorded),
+    )
+    page.locator(".ghost").first.wait_for()
+    assert page.locator(".badge").count() == 0 and len(held) == 1  # the maps of one stroke
+    held[0].continue_()
+    page.unroute_all()
+    page.locator(".badge").wait_for()
+
+
 def test_a_map_that_is_off_runs_the_program_without_it(page, show, probe, scores, check):
     conv = node_of(probe, "add")
     wanted = hexes(array(rerun(probe, [], [Off(conv, (1,))]), scores)[SAMPLE])
