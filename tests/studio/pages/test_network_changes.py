@@ -124,6 +124,44 @@ def test_a_drawing_is_answered_and_undone(page, show, probe, scores, check):
     assert page.locator(".badge").count() == 0
 
 
+# Where the pictures, the classes and what is clicked stand.
+PLACES = """() => [...document.querySelectorAll(
+    ".draw canvas:not(.picture *), .classes li, .switch a, .line, .layers .picture, .layers .rms"
+)].map(e => e.getBoundingClientRect()).map(b => [b.x, b.y + scrollY, b.width, b.height].join())"""
+
+
+def test_nothing_moves(page, show):
+    """Forward, backward, update; and drawing in each of the first two."""
+    show(f"kind=batch&step={STEP}")
+    places = page.evaluate(PLACES)
+    for key, mode in (("b", "bar"), ("u", "update"), ("f", "value")):
+        page.keyboard.press(key)
+        page.wait_for_function(
+            "mode => new URLSearchParams(location.search).get('mode') === mode", arg=mode
+        )
+        page.locator(f"figure[aria-label$=' {mode}']").first.wait_for()
+        assert page.evaluate(PLACES) == places
+    for mode in ("value", "bar"):
+        show(f"{AT}&mode={mode}")
+        places = page.evaluate(PLACES)
+        pad = page.locator(".draw canvas").first
+        pad.scroll_into_view_if_needed()
+        drag(page, pad.bounding_box(), [(0.3, 0.2), (0.7, 0.2), (0.5, 0.8)])
+        page.locator(".badge").wait_for()
+        page.locator(".ghost").first.wait_for()
+        assert page.evaluate(PLACES) == places
+        page.get_by_role("button", name="Clear the drawing").click()
+        page.locator(".badge").wait_for(state="detached")
+        assert page.evaluate(PLACES) == places
+
+
+def test_the_first_screen_has_drawing_classes_and_layers(page, show):
+    show(AT)
+    for where in (".draw canvas", ".classes", ".switch", ".layers .picture"):
+        top = page.locator(where).first.bounding_box()["y"]
+        assert top + 60 < page.viewport_size["height"], where
+
+
 def test_a_stroke_has_its_classes_before_its_maps(page, show, probe, scores):
     recorded = hexes(array(probe, scores)[SAMPLE])
     show(AT)

@@ -44,17 +44,21 @@ class Changes {
     // A drawing that goes on is one change, not one for each stroke.
     const goesOn = last?.change.kind === "input" && last.sample === sample;
     const base = goesOn ? last.base : edit;
-    const seen = await postSeen(at, node, drawing, sample, base);
-    if (seen.edit && seen.pixels !== null) {
+    try {
+      const seen = await postSeen(at, node, drawing, sample, base);
+      this.failure = null;
+      if (!seen.edit || seen.pixels === null) return seen;
       const change = { kind: "input", node, pixels: seen.pixels } as const;
       this.#made.set(seen.edit, { base, change, sample });
-      this.failure = null;
       this.drawn = { at: { ...at, edit: seen.edit }, sample, seen };
       const href = to({ edit: seen.edit });
       if (goesOn) place.replace(href);
       else place.go(href);
+      return seen;
+    } catch (error) {
+      this.#fail(error);
+      return null;
     }
-    return seen;
   }
 
   /** The classes of a drawing whose maps are not read yet; null if it is no such. */
@@ -73,6 +77,10 @@ class Changes {
   undo(edit: string): void {
     this.failure = null;
     place.go(to({ edit: this.#made.get(edit)?.base ?? null }));
+  }
+
+  understood(): void {
+    this.failure = null;
   }
 
   undoAll(): void {
