@@ -300,12 +300,14 @@ export function postSeen(
 
 interface Constant {
   readonly name: string;
+  readonly latex: string;
   readonly value: Figure | null;
   readonly hex: string;
 }
 
 /** How the optimizer moved one element of a parameter, line by line. */
 export interface Update {
+  readonly node: number; // of the batch
   readonly state: "updated" | "frozen" | "still" | "unknown";
   readonly sentence: string;
   readonly exact: boolean | null;
@@ -315,8 +317,9 @@ export interface Update {
   readonly rows: readonly (Constant & {
     readonly role: string;
     readonly words: string;
-    readonly formula: string;
-    readonly numbers: string;
+    readonly formula: string; // "" for what is read
+    readonly formula_latex: string;
+    readonly numbers_latex: string; // the same with numbers put in
   })[];
   readonly initial: { readonly step: number; readonly value: Figure; readonly hex: string } | null;
   readonly last: { readonly step: number; readonly before: Figure; readonly after: Figure } | null;

@@ -278,7 +278,12 @@ def test_the_optimizer_s_step_stands_where_the_parameters_are(page, show, record
     page.locator("aside [data-role=after]").wait_for()
     after = page.locator("aside [data-role=after] [data-value]").get_attribute("data-value")
     assert after == kept["after"]["0.weight"].numpy()[2, 0, 0, 0].item().hex()
+    page.locator("aside [data-role=after] .rule .katex").first.wait_for()
+    read = page.locator("aside [data-role=gradient] a")
+    assert read.get_attribute("data-value") == array(batch, weight, "bar")[2, 0, 0, 0].item().hex()
     check(page, "network-update-lines")
+    read.click()
+    page.wait_for_url(f"**number={weight}.bar.2*")
 
 
 def test_a_unit_s_whole_field_is_framed_on_the_input(page, show, probe):
