@@ -83,7 +83,7 @@ class Runs:
             settled = newest < time.time_ns() - SETTLED
             self._read[name] = (seen if settled else None), summary
         process = holder(folder / "lock") if summary["status"] != "damaged" else None
-        summary = summary | {"kept": sum(1 for _ in (folder / "record").glob("probe-*"))}
+        summary = summary | {"kept": sum(1 for _ in (folder / "record").glob("*.safetensors"))}
         if process is None:
             return summary
         return summary | {"status": "running", "process": process, "place": _place(folder, process)}
@@ -123,6 +123,7 @@ def _described(name: str, folder: Path) -> Json:
     summary: Json = {
         "name": name,
         "system": "",
+        "title": "",
         "status": "damaged",
         "started": "",
         "epochs": 0,
@@ -149,10 +150,11 @@ def _described(name: str, folder: Path) -> Json:
     result = config.get("result")
     return summary | plain_json(
         {
-            "system": config["system"],
-            "status": "interrupted" if result is None else "finished",
+            "system": config["system"] or "",
+            "title": _title(config),
+            "status": _status(config),
             "started": config["started"],
-            "epochs": config["epochs"],
+            "epochs": config.get("epochs", 0),
             "epoch": len(history),
             "figures": history[-1] if history else {},
             "results": result.get("figures", []) if result else [],
@@ -161,9 +163,24 @@ def _described(name: str, folder: Path) -> Json:
     )
 
 
+def _title(config: Json) -> str:
+    """Of a run that no recipe made: its script, or its model."""
+    model = config.get("model")
+    named = model.get("name") if isinstance(model, dict) else None
+    return Path(str(config["script"])).name if "script" in config else str(named or "")
+
+
+def _status(config: Json) -> str:
+    """Of a run that nobody trains: one that no recipe made can't be resumed."""
+    if config.get("result") is not None:
+        return "finished"
+    return "recorded" if config["system"] is None else "interrupted"
+
+
 def _check(folder: Path, config: Any) -> None:
     """Raise DataError unless the configuration has what a summary reads, in the right types."""
-    types = {"system": str, "started": str, "epochs": int}
+    own = isinstance(config, dict) and config.get("system", "") is None  # a script's, a model's
+    types = {"started": str} if own else {"system": str, "started": str, "epochs": int}
     where = folder / "config.json"
     if not isinstance(config, dict):
         got = f"{where}, which holds no table of names and values"

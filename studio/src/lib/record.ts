@@ -166,7 +166,11 @@ export interface Element {
   readonly leaf: string;
   readonly note: string;
   readonly used_by: { readonly count: number; readonly links: readonly Link[] };
+  readonly fused: Loop | null;
 }
+
+/** The ops that the compiled step computes in one loop with a value that it never stores. */
+export type Loop = readonly string[];
 
 /** A step of a run; with an edit, run again. */
 export interface At {

@@ -28,6 +28,7 @@ class Opened:
     edit: dict[str, Any] | None = None
     before: Opened | None = None
     updates: dict[int, Update] = field(default_factory=dict)  # those that were asked for
+    fused: dict[int, list[str]] = field(default_factory=dict)  # see train/fused.py
 
     @cached_property
     def elements(self) -> Elements:

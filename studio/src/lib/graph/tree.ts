@@ -1,7 +1,7 @@
 /** A recorded step as a tree of modules: what stands in what, what feeds what. No layout. */
 
 import { ask, type Figure } from "../api";
-import { ofStep, type At, type Direction, type Edit, type Seed } from "../record";
+import { ofStep, type At, type Direction, type Edit, type Loop, type Seed } from "../record";
 
 export interface Group {
   readonly key: string; // its name in links
@@ -34,6 +34,7 @@ export interface Answer {
   readonly where: readonly string[];
   readonly meta: readonly Readonly<Record<string, string>>[];
   readonly samples: readonly number[];
+  readonly fused?: Readonly<Record<number, Loop>>; // by node; a saved graph has none
 }
 
 /** Root mean squares of all nodes for one sample. */
