@@ -125,13 +125,14 @@ GEOMETRY = """(least) => {
         const range = document.createRange();
         range.selectNodeContents(node);
         const scrolls = owner.closest("[role=region], nav ul");
+        const formula = owner.closest(".katex"); // in one a bar stands over its letter
         const size = parseFloat(getComputedStyle(owner).fontSize);
         if (size < 12) found.push(`${node.data}: ${size} px`);
         for (const box of range.getClientRects()) {
             if (!scrolls && (box.left < -0.5 || box.right > window.innerWidth + 0.5))
                 found.push(`${node.data}: outside`);
             // What floats over the page's end has its height left free there.
-            if (!scrolls && !owner.closest("[data-floats]")) texts.push([node.data, box]);
+            if (!scrolls && !owner.closest("[data-floats]")) texts.push([node.data, box, formula]);
         }
         const style = getComputedStyle(owner);
         if (style.overflow === "hidden" && owner.scrollWidth > owner.clientWidth + 1)
@@ -139,8 +140,9 @@ GEOMETRY = """(least) => {
     }
     texts.sort(([, a], [, b]) => a.top - b.top);
     for (let i = 0; i < texts.length; i += 1) for (let j = i + 1; j < texts.length; j += 1) {
-        const [[one, a], [two, b]] = [texts[i], texts[j]];
+        const [[one, a, its], [two, b, others]] = [texts[i], texts[j]];
         if (b.top > a.bottom) break; // and so do all that come after it
+        if (its && its === others) continue;
         const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
         const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
         if (wide > 1 && high > 4) found.push(`${one} over ${two}`);

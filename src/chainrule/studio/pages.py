@@ -37,7 +37,8 @@ class Pages(StaticFiles):
     """The files of a folder.  Its links are followed nowhere, and ``..`` leads to 404.
 
     A file in ``hashed/`` has its content's hash in its name, so it may be kept for ever; all others
-    are asked for again, so that a new build is seen at the next look.
+    are asked for again, so that a new build is seen at the next look.  The icon is kept for a day:
+    a browser asks for it with each new address, and a stroke of a pen is one.
     """
 
     def __init__(self, folder: Path = ASSETS) -> None:
@@ -47,6 +48,7 @@ class Pages(StaticFiles):
         """The file at a path, with its cache header; ``index.html`` for a page."""
         page = scope["path"] in PAGES
         answer = await super().get_response("index.html" if page else path, scope)
-        keep = "private, max-age=31536000, immutable" if path.startswith("hashed/") else "no-store"
-        answer.headers["Cache-Control"] = keep
+        days = 365 if path.startswith("hashed/") else 1 if path == "icon.svg" else 0
+        keep = f"private, max-age={86400 * days}{', immutable' if days > 1 else ''}"
+        answer.headers["Cache-Control"] = keep if days else "no-store"
         return answer

@@ -1,14 +1,6 @@
 /** Numbers onto a canvas. */
 
-import {
-  cellAt,
-  colour,
-  colourOf,
-  type Colour,
-  type Grid,
-  type Paint,
-  type Palette,
-} from "./pictures";
+import { cellAt, colour, painter, pixelOf, type Grid, type Paint, type Palette } from "./pictures";
 
 const STOPS = {
   ink: ["value-0", "value-1", "value-2", "value-3", "value-4"],
@@ -60,27 +52,27 @@ export function draw(
   // Pixel by pixel: a call and a colour's text for each cell took most of a stroke's time, as all
   // pictures of a page are drawn anew with each stroke of a pen.
   const image = context.createImageData(wide, high);
-  const pixels = new DataView(image.data.buffer);
-  const fill = (at: Colour, x: number, y: number, width: number, height: number) => {
-    const rgba = ((at[0] << 24) | (at[1] << 16) | (at[2] << 8) | 255) >>> 0;
-    for (let row = y; row < y + height; row++)
-      for (let column = x; column < x + width; column++)
-        pixels.setUint32(4 * (row * wide + column), rgba);
+  const pixels = new Uint32Array(image.data.buffer);
+  const fill = (rgba: number, x: number, y: number, width: number, height: number) => {
+    for (let at = y * wide + x; at < (y + height) * wide; at += wide)
+      for (let k = at; k < at + width; k++) pixels[k] = rgba;
   };
+  const [ink, dot, paper] = [painter(paint, colours), pixelOf(colours.dot), pixelOf(colours.paper)];
+  const least = Math.min(w, h);
+  const every = Math.ceil(4 / least); // dots on each tiny cell would be a grey
   for (let cell = 0; cell < grid.count; cell++) {
     const value = numbers[from + cell];
     if (value === undefined) continue;
     const [row, column] = cellAt(grid, cell);
     const [x, y] = [column * w, row * h];
-    fill(colourOf(value, paint, colours), x, y, w, h);
+    fill(ink(value), x, y, w, h);
     if (value === 0) {
-      const size = Math.max(1, Math.round(Math.min(w, h) / 6));
-      const every = Math.ceil(4 / Math.min(w, h)); // dots on each tiny cell would be a grey
+      const size = Math.max(1, Math.round(least / 6));
       if (row % every === 0 && column % every === 0)
-        fill(colours.dot, x + ((w - size) >> 1), y + ((h - size) >> 1), size, size);
-    } else if (Math.abs(value) > paint.size && Math.min(w, h) >= TICKED) {
-      const size = Math.round(Math.min(w, h) / 4);
-      fill(colours.paper, x + w - size - 1, y + 1, size, Math.max(1, size >> 1));
+        fill(dot, x + ((w - size) >> 1), y + ((h - size) >> 1), size, size);
+    } else if (Math.abs(value) > paint.size && least >= TICKED) {
+      const size = Math.round(least / 4);
+      fill(paper, x + w - size - 1, y + 1, size, Math.max(1, size >> 1));
     }
   }
   context.putImageData(image, 0, 0);

@@ -35,15 +35,30 @@ export function paintOf(
 
 /** The colour of a number: piecewise linear between the stops, clipped at the ends. */
 export function colourOf(value: number, paint: Paint, palette: Palette): Colour {
-  if (Number.isNaN(value)) return palette.nan;
+  const rgba = painter(paint, palette)(value);
+  return [rgba & 255, (rgba >> 8) & 255, (rgba >> 16) & 255];
+}
+
+/** A colour as a pixel of a canvas has it: one number of 32 bits, red in the lowest byte. */
+export const pixelOf = ([red, green, blue]: Colour) =>
+  ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+
+/** Colours of many numbers, as pixels: without a list for each, as a stroke paints 100,000. */
+export function painter(paint: Paint, palette: Palette): (value: number) => number {
   const stops = palette[paint.scale];
-  const share = paint.size > 0 ? value / paint.size : Math.sign(value);
-  const along = paint.scale === "ink" ? share : (share + 1) / 2;
-  const at = Math.min(1, Math.max(0, along)) * (stops.length - 1);
-  const left = Math.min(Math.floor(at), stops.length - 2);
-  const [a, b] = [stops[left] as Colour, stops[left + 1] as Colour];
-  const mix = (k: 0 | 1 | 2) => Math.round(a[k] + (at - left) * (b[k] - a[k]));
-  return [mix(0), mix(1), mix(2)];
+  const [nan, last] = [pixelOf(palette.nan), stops.length - 1];
+  return (value) => {
+    if (Number.isNaN(value)) return nan;
+    const share = paint.size > 0 ? value / paint.size : Math.sign(value);
+    const along = paint.scale === "ink" ? share : (share + 1) / 2;
+    const at = Math.min(1, Math.max(0, along)) * last;
+    const left = Math.min(Math.floor(at), last - 1);
+    const [a, b, part] = [stops[left] as Colour, stops[left + 1] as Colour, at - left];
+    const red = Math.round(a[0] + part * (b[0] - a[0]));
+    const green = Math.round(a[1] + part * (b[1] - a[1]));
+    const blue = Math.round(a[2] + part * (b[2] - a[2]));
+    return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+  };
 }
 
 /** "#1d4f9c" as three numbers. */

@@ -75,6 +75,15 @@ export interface Edit {
   }[];
 }
 
+/** The classes: the softmax of a layer, for one sample. */
+export interface Scores {
+  readonly node: number;
+  readonly layer: number;
+  readonly op: string;
+  readonly shares: readonly Figure[];
+  readonly before?: readonly Figure[] | null; // of the step as it was recorded
+}
+
 export interface View {
   readonly step: number;
   readonly epoch: number | null;
@@ -83,13 +92,7 @@ export interface View {
   readonly samples: readonly number[] | null; // their places in the data set
   readonly layers: readonly Layer[];
   readonly parameters: readonly Layer[];
-  readonly scores: {
-    readonly node: number;
-    readonly layer: number;
-    readonly op: string;
-    readonly shares: readonly Figure[];
-    readonly before?: readonly Figure[] | null; // of the step as it was recorded
-  } | null;
+  readonly scores: Scores | null;
   readonly targets: { readonly node: number; readonly values: readonly number[] } | null;
   readonly names: readonly string[];
   readonly edit: Edit | null;
@@ -260,13 +263,15 @@ export const postEdit = (
     body: JSON.stringify(asked),
   });
 
-/** What the network sees of a drawing: how it is made, stage by stage. */
+/** What the network sees of a drawing: how it is made, stage by stage, and what it is taken for. */
 export interface Seen {
   readonly state: "seen" | "empty";
   readonly sentence: string;
   readonly node: number;
   readonly pixels: string | null; // the input, as an edit takes it
   readonly stages: readonly Stage[];
+  readonly edit?: string | null; // the step with it as a sample's input
+  readonly scores?: (Scores & { readonly numbers: readonly Figure[] | null }) | null;
 }
 
 export interface Stage {
@@ -278,36 +283,36 @@ export interface Stage {
   readonly pixels: string; // a byte for each pixel: 0 for low, 255 for high
 }
 
-/** The greys of a canvas, or a file, as the network sees them. */
-export const postSeen = (
+/** A drawing as the greys of a canvas, or a file. */
+export type Drawing = { greys: Uint8Array<ArrayBuffer>; side: number } | Blob;
+
+/** Let a drawing be a sample's input, beside the changes of ``base``: what the network makes of it. */
+export function postSeen(
   at: At,
   node: number,
-  picture: { greys: Uint8Array<ArrayBuffer>; side: number } | Blob,
-) =>
-  picture instanceof Blob
-    ? ask<Seen>(ofStep({ ...at, edit: null }, "see", { node }), {
-        method: "POST",
-        headers: { "Content-Type": picture.type },
-        body: picture,
-      })
-    : ask<Seen>(
-        ofStep({ ...at, edit: null }, "see", { node, rows: picture.side, columns: picture.side }),
-        {
-          method: "POST",
-          headers: { "Content-Type": "application/octet-stream" },
-          body: picture.greys,
-        },
-      );
+  drawing: Drawing,
+  sample: number,
+  base: string | null,
+): Promise<Seen> {
+  const file = drawing instanceof Blob;
+  const sizes = file ? {} : { rows: drawing.side, columns: drawing.side };
+  return ask(ofStep({ ...at, edit: null }, "see", { node, sample, base, ...sizes }), {
+    method: "POST",
+    headers: { "Content-Type": file ? drawing.type : "application/octet-stream" },
+    body: file ? drawing : drawing.greys,
+  });
+}
 
 interface Constant {
   readonly name: string;
+  readonly latex: string;
   readonly value: Figure | null;
   readonly hex: string;
 }
 
 /** How the optimizer moved one element of a parameter, line by line. */
 export interface Update {
-  readonly node: number;
+  readonly node: number; // of the batch
   readonly index: readonly number[];
   readonly state: "updated" | "frozen" | "still" | "unknown";
   readonly sentence: string;
@@ -318,8 +323,9 @@ export interface Update {
   readonly rows: readonly (Constant & {
     readonly role: string;
     readonly words: string;
-    readonly formula: string;
-    readonly numbers: string;
+    readonly formula: string; // "" for what is read
+    readonly formula_latex: string;
+    readonly numbers_latex: string; // the same with numbers put in
   })[];
   readonly initial: { readonly step: number; readonly value: Figure; readonly hex: string } | null;
   readonly last: { readonly step: number; readonly before: Figure; readonly after: Figure } | null;

@@ -125,6 +125,64 @@ def test_a_drawing_is_answered_and_undone(page, show, probe, scores, check):
     assert page.locator(".badge").count() == 0
 
 
+# Where the pictures, the classes and what is clicked stand.
+PLACES = """() => [...document.querySelectorAll(
+    ".draw canvas:not(.picture *), .classes li, .switch a, .line, .layers .picture, .layers .rms"
+)].map(e => e.getBoundingClientRect()).map(b => [b.x, b.y + scrollY, b.width, b.height].join())"""
+
+
+def test_nothing_moves(page, show):
+    """Forward, backward, update; and drawing in each of the first two."""
+    show(f"kind=batch&step={STEP}")
+    places = page.evaluate(PLACES)
+    for key, mode in (("b", "bar"), ("u", "update"), ("f", "value")):
+        page.keyboard.press(key)
+        page.wait_for_function(
+            "mode => new URLSearchParams(location.search).get('mode') === mode", arg=mode
+        )
+        page.locator(f"figure[aria-label$=' {mode}']").first.wait_for()
+        assert page.evaluate(PLACES) == places
+    for mode in ("value", "bar"):
+        show(f"{AT}&mode={mode}")
+        places = page.evaluate(PLACES)
+        pad = page.locator(".draw canvas").first
+        pad.scroll_into_view_if_needed()
+        drag(page, pad.bounding_box(), [(0.3, 0.2), (0.7, 0.2), (0.5, 0.8)])
+        page.locator(".badge").wait_for()
+        page.locator(".ghost").first.wait_for()
+        assert page.evaluate(PLACES) == places
+        page.get_by_role("button", name="Clear the drawing").click()
+        page.locator(".badge").wait_for(state="detached")
+        assert page.evaluate(PLACES) == places
+
+
+def test_the_first_screen_has_drawing_classes_and_layers(page, show):
+    show(AT)
+    for where in (".draw canvas", ".classes", ".switch", ".layers .picture"):
+        top = page.locator(where).first.bounding_box()["y"]
+        assert top + 60 < page.viewport_size["height"], where
+
+
+def test_a_stroke_has_its_classes_before_its_maps(page, show, probe, scores):
+    recorded = hexes(array(probe, scores)[SAMPLE])
+    show(AT)
+    held = []
+    page.route("**/layers?*edit=*", lambda route: held.append(route))
+    pad = page.locator(".draw canvas").first
+    pad.scroll_into_view_if_needed()
+    drag(page, pad.bounding_box(), [(0.3, 0.2), (0.7, 0.2), (0.5, 0.8), (0.2, 0.6)])
+    page.wait_for_function(
+        "was => `${[...document.querySelectorAll('.classes .score a')].map(e => e.dataset.value)}`"
+        " !== was",
+        arg=",".join(recorded),
+    )
+    page.locator(".ghost").first.wait_for()
+    assert page.locator(".badge").count() == 0 and len(held) == 1  # the maps of one stroke
+    held[0].continue_()
+    page.unroute_all()
+    page.locator(".badge").wait_for()
+
+
 def test_a_map_that_is_off_runs_the_program_without_it(page, show, probe, scores, check):
     conv = node_of(probe, "add")
     wanted = hexes(array(rerun(probe, [], [Off(conv, (1,))]), scores)[SAMPLE])
@@ -223,7 +281,12 @@ def test_the_optimizer_s_step_stands_where_the_parameters_are(page, show, record
     page.locator("aside [data-role=after]").wait_for()
     after = page.locator("aside [data-role=after] [data-value]").get_attribute("data-value")
     assert after == kept["after"]["0.weight"].numpy()[2, 0, 0, 0].item().hex()
+    page.locator("aside [data-role=after] .rule .katex").first.wait_for()
+    read = page.locator("aside [data-role=gradient] a")
+    assert read.get_attribute("data-value") == array(batch, weight, "bar")[2, 0, 0, 0].item().hex()
     check(page, "network-update-lines")
+    read.click()
+    page.wait_for_url(f"**number={weight}.bar.2*")
 
 
 @at_a_desk

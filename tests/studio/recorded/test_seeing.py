@@ -101,6 +101,38 @@ def test_what_is_seen_can_be_put_in(recorded, see, client):
     assert found.content == row(page).tobytes()
 
 
+def test_a_stroke_is_answered_with_its_classes(recorded, see, client):
+    inputs = np.random.default_rng(0).normal(size=(4, 1, 12, 12))
+    recorded(inputs, data="digits", transforms=TRANSFORMS)
+    at = "?rows=280&columns=280&sample=2"
+    page = see(ONE.tobytes(), query=at).json()
+    asked = {"kind": "input", "node": page["node"], "pixels": page["pixels"]}
+    headers = {"origin": str(client.base_url).rstrip("/")}
+    body = {"sample": 2, "edits": [asked]}
+    edit = client.post(f"{AT}/edits", json=body, headers=headers).json()["edit"]
+    whole = client.get(f"{AT}/layers?sample=2&edit={edit}").json()["scores"]
+    scores = page["scores"]
+    assert page["edit"] == edit and {name: scores[name] for name in whole} == whole
+    assert scores["shares"] != scores["before"]
+    raw = client.get(f"{AT}/array?node={whole['layer']}&what=value&sample=2&edit={edit}").content
+    assert np.array(scores["numbers"], np.float32).tobytes() == raw
+    # On top of other changes: here of a unit that is off.
+    off = {"kind": "off", "node": whole["layer"], "map": 1}
+    body = {"sample": 2, "edits": [off]}
+    base = client.post(f"{AT}/edits", json=body, headers=headers).json()["edit"]
+    both = see(ONE.tobytes(), query=f"{at}&base={base}").json()
+    assert both["scores"]["numbers"] == [scores["numbers"][0], 0.0]
+    assert both["edit"] not in (edit, base)
+
+
+def test_nothing_drawn_has_no_classes(recorded, see):
+    recorded(np.zeros((4, 1, 12, 12)), data="digits", transforms=TRANSFORMS)
+    page = see(bytes(9), query="?rows=3&columns=3&sample=0").json()
+    assert page["state"] == "empty" and "edit" not in page
+    page = see(ONE.tobytes()).json()
+    assert page["state"] == "seen" and "edit" not in page
+
+
 @pytest.mark.parametrize("empty", [np.full((280, 280), 255, np.uint8), np.zeros((280, 280), "u1")])
 def test_nothing_drawn_is_no_error(recorded, see, empty):
     recorded(np.zeros((4, 1, 12, 12)), data="digits", transforms=TRANSFORMS)

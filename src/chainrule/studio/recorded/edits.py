@@ -260,7 +260,7 @@ def _replaces(new: Json, old: Json) -> bool:
 # ---------------------------------------------------------------- running it
 
 
-def edited(opened: Opened, edit: Edit) -> Opened:
+def edited(opened: Opened, edit: Edit, *, forward_only: bool = False) -> Opened:
     """The step with an edit, run again.  Raises UsageError where it can't be run."""
     for one in (*edit.changes, edit.seed or {}):
         if "on" in one:
@@ -270,7 +270,7 @@ def edited(opened: Opened, edit: Edit) -> Opened:
         opened.tape,
         [*_writes(opened, edit.changes), *writes],
         [_as_off(opened, change) for change in edit.changes if change["kind"] == "off"],
-        seed,
+        NOTHING if forward_only else seed,
         opened.held.batch,
     )
     kept = opened.kept | {

@@ -11,7 +11,13 @@ The body is a PNG or JPEG of 2 MB at most (``image/png``, ``image/jpeg``), or wi
         "sentence": how it was made, or why nothing was,
         "node": 0, "name": "input", "shape": [1, 28, 28], "dtype": "float32",
         "pixels": BASE64 | null,               the input, as ``POST …/edits`` takes it
-        "stages": [{"name": "ink", "words", "shape": [1, 80, 64], "low", "high", "pixels": BASE64}]}
+        "stages": [{"name": "ink", "words", "shape": [1, 80, 64], "low", "high", "pixels": BASE64}],
+        "edit": ID, "scores"}                  with ``&sample=2``, where something was seen
+
+With ``sample``, and ``&base=ID`` for changes that stay, the step is run with the input in that row,
+as ``POST …/edits`` does: ``edit`` is its name, and ``scores`` the classes (``layers.py``) with
+their ``numbers`` and the shares ``before``, or null.  The program runs forward alone: a stroke of a
+pen waits for nothing else, and who asks for more of the edit gets all of it.
 
 The stages are those of ``data/picture.py``: grey, ink, digit, grid, then the input; of colour the
 picture and the input.  A stage's pixels are bytes, 0 for ``low`` and 255 for ``high``, of at most

@@ -241,10 +241,6 @@ class Steps:
         if sample >= rows:
             raise UsageError(message("studio", f"sample {sample}", f"0 to {rows - 1}"))
         known = ("step", "epoch", "loss", "batch", "samples")
-        found, before = scores(held, step.layers, sample), step.before
-        if found is not None and before is not None:
-            earlier = scores(before.held, before.layers, sample)
-            found["before"] = None if earlier is None else earlier["shares"]
         order, what = _order(request), _what(request, (*WHATS, "update"))
         layers = [
             described(held, layer, sample, order)
@@ -260,7 +256,7 @@ class Steps:
                 "parameters": [
                     described_parameter(held, k, order, _change(step, k, what)) for k in parameters
                 ],
-                "scores": found,
+                "scores": _scores(step, sample),
                 "targets": targets(held, step.layers),
                 "names": step.names,
                 "edit": step.edit,
@@ -396,9 +392,25 @@ class Steps:
         sizes = None
         if {"rows", "columns"} <= request.query_params.keys():
             sizes = _number(request, "rows"), _number(request, "columns")
-        folder = self._folder(request)
-        found = seen_page(self._recorded(request), made_as(folder), number, kind, sent, sizes)
+        opened, made = self._recorded(request), made_as(self._folder(request))
+        found = seen_page(opened, made, number, kind, sent, sizes)
+        if found["pixels"] is not None and "sample" in request.query_params:
+            found |= self._answered(request, opened, found)
         return _json(found)
+
+    def _answered(self, request: Request, opened: Opened, seen: dict[str, Any]) -> dict[str, Any]:
+        """The edit that puts a picture in a sample's row, and its classes: of a forward alone."""
+        sample, base = _number(request, "sample"), request.query_params.get("base")
+        change = {"kind": "input", "node": seen["node"], "pixels": seen["pixels"]}
+        asked = {"sample": sample, "base": base, "edits": [change], "seed": None}
+        edit = asked_edit(asked, opened, self._edits)
+        step = edited(opened, edit, forward_only=True)
+        self._edits.add(edit)
+        found = _scores(step, sample)
+        if found is not None:
+            numbers = of_sample(step.held, found["layer"], "value", sample)
+            found["numbers"] = None if numbers is None else numbers.tolist()
+        return {"edit": edit.id, "scores": found}
 
     # ------------------------------------------------------------ reading
 
@@ -519,6 +531,15 @@ def _order(request: Request) -> str:
 def _change(step: Opened, number: int, what: str) -> np.ndarray | None:
     """A parameter's Δw where it is asked for; none of the probe, and of a frozen one."""
     return change(step, number) if what == "update" else None
+
+
+def _scores(step: Opened, sample: int) -> dict[str, Any] | None:
+    """The classes, and of an edited step their shares before."""
+    found, before = scores(step.held, step.layers, sample), step.before
+    if found is not None and before is not None:
+        earlier = scores(before.held, before.layers, sample)
+        found["before"] = None if earlier is None else earlier["shares"]
+    return found
 
 
 def _parameters(request: Request, step: Opened) -> list[int]:

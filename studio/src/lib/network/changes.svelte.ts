@@ -2,7 +2,7 @@
 
 import { ApiError } from "../api";
 import { place } from "../location.svelte";
-import { postEdit, type At, type Change } from "../record";
+import { postEdit, postSeen, type At, type Change, type Drawing, type Seen } from "../record";
 import { link, type Selection } from "../selection";
 import { seedOf } from "./seeds";
 
@@ -16,33 +16,74 @@ interface Made {
   readonly sample: number;
 }
 
+/** A stroke, and what it was taken for: known before all else of that edit. */
+interface Drawn {
+  readonly at: At;
+  readonly sample: number;
+  readonly seen: Seen;
+}
+
 class Changes {
   failure = $state.raw<ApiError | null>(null);
+  drawn = $state.raw<Drawn | null>(null); // the latest stroke
   #made = new Map<string, Made>();
   #seeded = new Map<string, string>();
 
   /** Run the step again with one more change, and look at it. */
-  async make(at: At, edit: string | null, sample: number, change: Change, live = false) {
-    const last = edit === null ? undefined : this.#made.get(edit);
-    // A drawing that goes on is one change, not one for each stroke.
-    const goesOn = last?.change.kind === "input" && change.kind === "input";
-    const base = goesOn && last.sample === sample ? last.base : edit;
+  async make(at: At, edit: string | null, sample: number, change: Change) {
     try {
-      const found = await postEdit(at, { base, sample, edits: [change], seed: null });
-      this.#made.set(found.edit, { base, change, sample });
+      const found = await postEdit(at, { base: edit, sample, edits: [change], seed: null });
+      this.#made.set(found.edit, { base: edit, change, sample });
       this.failure = null;
-      const href = to({ edit: found.edit });
-      if (live) place.replace(href);
-      else place.go(href);
+      place.go(to({ edit: found.edit }));
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** Run the step again with a drawing, and look at it; the classes are here before the maps. */
+  async draw(at: At, edit: string | null, sample: number, node: number, drawing: Drawing) {
+    const last = edit === null ? undefined : this.#made.get(edit);
+    // A drawing that goes on is one change, not one for each stroke.
+    const goesOn = last?.change.kind === "input" && last.sample === sample;
+    const base = goesOn ? last.base : edit;
+    try {
+      const seen = await postSeen(at, node, drawing, sample, base);
+      this.failure = null;
+      if (!seen.edit || seen.pixels === null) return seen;
+      const change = { kind: "input", node, pixels: seen.pixels } as const;
+      this.#made.set(seen.edit, { base, change, sample });
+      this.drawn = { at: { ...at, edit: seen.edit }, sample, seen };
+      const href = to({ edit: seen.edit });
+      if (goesOn) place.replace(href);
+      else place.go(href);
+      return seen;
+    } catch (error) {
+      this.#fail(error);
+      return null;
+    }
+  }
+
+  /** The classes of a drawing whose maps are not read yet; null if it is no such. */
+  scoresOf(at: At, sample: number): Seen["scores"] {
+    const found = this.drawn;
+    const same = (["run", "kind", "step", "edit"] as const).every((k) => found?.at[k] === at[k]);
+    return (same && found?.sample === sample && found.seen.scores) || null;
+  }
+
+  /** Whether an edit ends in a drawing. */
+  isDrawing(edit: string | null): boolean {
+    return edit !== null && this.#made.get(edit)?.change.kind === "input";
   }
 
   /** Without the last change. The one before it is known as long as the page is open. */
   undo(edit: string): void {
     this.failure = null;
     place.go(to({ edit: this.#made.get(edit)?.base ?? null }));
+  }
+
+  understood(): void {
+    this.failure = null;
   }
 
   undoAll(): void {

@@ -14,6 +14,7 @@ import {
   type View,
 } from "../record";
 import { changes } from "./changes.svelte";
+import { Latest } from "./latest";
 
 export interface Shown {
   readonly at: At;
@@ -47,30 +48,37 @@ export class Reading {
   scales = $state.raw<(Scales & { key: string }) | null>(null);
 
   #turn = 0;
+  #asked = 0; // turn of the newest question that was no stroke's
+  #shown = 0; // turn of what is shown
+  readonly #strokes = new Latest();
   // eslint-disable-next-line svelte/prefer-svelte-reactivity -- nothing is drawn from it
   #known = new Map<string, Shown>();
   #parameters: { same: string; described: readonly Layer[]; tiles: Tiles } | null = null;
-  #latest: Promise<void> = Promise.resolve();
 
-  /** When what was asked for last is shown, or could not be. */
-  get settled(): Promise<void> {
-    return this.#latest;
-  }
-
-  /** Read and show; an answer that comes after a newer question is dropped. */
-  show(asked: Asked): Promise<void> {
-    return (this.#latest = this.#show(asked));
-  }
-
-  async #show(asked: Asked): Promise<void> {
+  /**
+   * Read and show; an answer that comes after a newer question is dropped. While somebody draws the
+   * pictures follow as fast as they can: of the strokes that come while one is read the last is next.
+   */
+  show(asked: Asked, stroke = false): void {
     const turn = ++this.#turn;
+    if (stroke) {
+      this.#strokes.push(() => this.#show(asked, turn));
+    } else {
+      this.#asked = turn;
+      void this.#show(asked, turn);
+    }
+  }
+
+  async #show(asked: Asked, turn: number): Promise<void> {
+    const late = () => turn < this.#asked || turn < this.#shown;
+    if (late()) return;
     const key = JSON.stringify(asked);
     try {
       const found = this.#known.get(key) ?? (await this.#read(asked));
       this.#remember(key, found);
-      if (turn === this.#turn) [this.now, this.failure] = [found, null];
+      if (!late()) [this.now, this.failure, this.#shown] = [found, null, turn];
     } catch (error) {
-      if (turn === this.#turn) this.failure = told(error);
+      if (!late()) this.failure = told(error);
     }
   }
 
