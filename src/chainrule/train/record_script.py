@@ -42,7 +42,7 @@ class _Keeper:
         self.writer, self._schedule = writer, Schedule(wanted, None)
 
     def __call__(self, tape: Tape) -> None:
-        begun, writer, step = time.perf_counter(), self.writer, tape.step
+        begun, writer, step = time.thread_time(), self.writer, tape.step
         loss = _loss(tape)
         found = dict(_of_parameters(tape))
         writer.add_row(step, 0, loss, [list(found)], [list(found.values())])
@@ -51,7 +51,7 @@ class _Keeper:
             writer.keep(step, "batch", kept | {"step": step, "epoch": 0, "loss": loss})
             for old in self._schedule.thinned(writer.sizes):
                 writer.give_up(old)
-        self._schedule.took(time.perf_counter() - begun)
+        self._schedule.took(time.thread_time() - begun)
 
 
 def _loss(tape: Tape) -> float:
