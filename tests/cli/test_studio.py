@@ -58,8 +58,8 @@ def test_one_line_with_the_link(served, capsys):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("net.py", ["'net.py', a script", "can't be opened", "train lenet, then"]),
-        ("xor", ["'xor', a model", "can't be opened", "train xor, then"]),
+        ("net.py", ["'net.py', a script", "can't be opened", "run --record net.py, then"]),
+        ("xor", ["'xor', a model", "can't be opened", "train --record xor, then"]),
         ("xor-003", ["'xor-003'", "Nearest: xor-00"]),
     ],
 )

@@ -60,7 +60,9 @@ def _folder(name: str) -> Path:
     kind = "a script" if name.endswith(".py") else "a model"
     if not is_run and (name.endswith(".py") or name in SYSTEMS or name in models.MODELS):
         why = "Scripts and models can't be opened in the studio yet"
-        train = f"train {name}" if name in SYSTEMS else "train lenet"
-        remedy = f"Train first: {command()} {train}, then {command()} studio last"
+        first = "run --record" if kind == "a script" else "train --record"
+        known = kind == "a script" or name in SYSTEMS
+        first += f" {name}" if known else " lenet"
+        remedy = f"First {command()} {first}, then {command()} studio last"
         raise UsageError(message("studio", f"{name!r}, {kind}", "a run", why=why, remedy=remedy))
     return Path(open_run(name).folder).resolve()

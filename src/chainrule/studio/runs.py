@@ -10,7 +10,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ class Runs:
             settled = newest < time.time_ns() - SETTLED
             self._read[name] = (seen if settled else None), summary
         process = holder(folder / "lock") if summary["status"] != "damaged" else None
-        summary = summary | {"kept": sum(1 for _ in (folder / "record").glob("probe-*"))}
+        summary = summary | {"kept": sum(1 for _ in (folder / "record").glob("*.safetensors"))}
         if process is None:
             return summary
         return summary | {"status": "running", "process": process, "place": _place(folder, process)}
@@ -123,6 +123,7 @@ def _described(name: str, folder: Path) -> Json:
     summary: Json = {
         "name": name,
         "system": "",
+        "source": "",
         "status": "damaged",
         "started": "",
         "epochs": 0,
@@ -146,13 +147,16 @@ def _described(name: str, folder: Path) -> Json:
     except ChainruleError as error:
         remedy = f"Put the file back, or remove the folder {folder}."
         return summary | {"error": str(error), "remedy": remedy}
-    result = config.get("result")
+    result, epochs = config.get("result"), config.get("epochs", 0)
+    # A trainer of one's own writes no result: it is finished with its last epoch.
+    ended = result is not None or (config["system"] is None and 0 < epochs <= len(history))
     return summary | plain_json(
         {
-            "system": config["system"],
-            "status": "interrupted" if result is None else "finished",
+            "system": config["system"] or "",
+            "source": _source(config),
+            "status": "finished" if ended else "interrupted",
             "started": config["started"],
-            "epochs": config["epochs"],
+            "epochs": epochs,
             "epoch": len(history),
             "figures": history[-1] if history else {},
             "results": result.get("figures", []) if result else [],
@@ -163,11 +167,13 @@ def _described(name: str, folder: Path) -> Json:
 
 def _check(folder: Path, config: Any) -> None:
     """Raise DataError unless the configuration has what a summary reads, in the right types."""
-    types = {"system": str, "started": str, "epochs": int}
+    types: dict[str, type] = {"system": str, "started": str, "epochs": int}
     where = folder / "config.json"
     if not isinstance(config, dict):
         got = f"{where}, which holds no table of names and values"
         raise DataError(message("run", got, "the configuration of a run"))
+    if config.get("system", "") is None:  # a script, which has no epochs, or a trainer of one's own
+        types = {"started": str} | ({"epochs": int} if "epochs" in config else {})
     wrong = [key for key, type_ in types.items() if not isinstance(config.get(key), type_)]
     result = config.get("result")
     if not (result is None or isinstance(result, dict)):
@@ -177,6 +183,14 @@ def _check(folder: Path, config: Any) -> None:
     if wrong:
         got = f"{where} without a proper {' and '.join(wrong)}"
         raise DataError(message("run", got, "the configuration of a run"))
+
+
+def _source(config: Mapping[str, Any]) -> str:
+    """What a run without a system came from: a script's file, a model's class."""
+    script, model = config.get("script"), config.get("model")
+    if isinstance(script, str):
+        return Path(script).name
+    return str(model.get("name", "") if isinstance(model, dict) else model or "")
 
 
 def _are_figures(figures: Any) -> bool:

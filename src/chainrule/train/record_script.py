@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule.ops import leaf
 from chainrule.tape import Tape, kept_step, record
+from chainrule.tape.entered import entered
 from chainrule.train.record import BATCH, Schedule, Wanted
 from chainrule.train.records import Writer
 from chainrule.train.runs import Run
@@ -47,7 +48,8 @@ class _Keeper:
         found = dict(_of_parameters(tape))
         writer.add_row(step, 0, loss, [list(found)], [list(found.values())])
         if self._schedule.wants(step):
-            kept = kept_step(tape, _batch(tape), BATCH)
+            shown = entered(tape)
+            kept = kept_step(shown, _batch(shown), BATCH)
             writer.keep(step, "batch", kept | {"step": step, "epoch": 0, "loss": loss})
             for old in self._schedule.thinned(writer.sizes):
                 writer.give_up(old)
@@ -74,6 +76,6 @@ def _rms(x: np.ndarray) -> float:
 def _batch(tape: Tape) -> int:
     """How many samples: the first size that most arrays of data have."""
     sizes: Counter[Any] = Counter(
-        node.shape[0] for node in tape.graph if node.op is leaf.data and node.shape
+        node.shape[0] for node in tape._step.order if node.op is leaf.data and node.shape
     )
     return sizes.most_common(1)[0][0] if sizes else 0

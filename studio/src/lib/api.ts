@@ -27,7 +27,8 @@ export interface Place {
 
 export interface Run {
   readonly name: string;
-  readonly system: string;
+  readonly system: string; // "": a script or a trainer of one's own
+  readonly source: string; // its file, or its model's class
   readonly status: "running" | "finished" | "interrupted" | "damaged";
   readonly started: string; // ISO 8601, or ""
   readonly epochs: number;
@@ -36,7 +37,7 @@ export interface Run {
   readonly results: readonly Result[];
   readonly seconds: number | null;
   readonly recorded: boolean;
-  readonly kept: number; // steps whose values are kept
+  readonly kept: number; // records of steps: 0 as long as none can be shown
   readonly error: string | null;
   readonly remedy: string | null;
   readonly place: Place | null; // of a training that runs and says it
