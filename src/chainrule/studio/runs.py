@@ -146,6 +146,8 @@ def _described(name: str, folder: Path) -> Json:
         _check(folder, config)
     except ChainruleError as error:
         remedy = f"Put the file back, or remove the folder {folder}."
+        if "Another release" in str(error):  # nothing is wrong with it
+            remedy = None
         return summary | {"error": str(error), "remedy": remedy}
     result, epochs = config.get("result"), config.get("epochs", 0)
     # A trainer of one's own writes no result: it is finished with its last epoch.

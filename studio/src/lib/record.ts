@@ -90,6 +90,7 @@ export interface View {
     readonly shares: readonly Figure[];
     readonly before?: readonly Figure[] | null; // of the step as it was recorded
   } | null;
+  readonly labels: { readonly values: readonly number[] } | null; // the targets as recorded
   readonly targets: { readonly node: number; readonly values: readonly number[] } | null;
   readonly names: readonly string[];
   readonly edit: Edit | null;

@@ -265,6 +265,7 @@ class Steps:
                 ],
                 "scores": found,
                 "targets": targets(held, step.layers),
+                "labels": targets((step.before or step).held, step.layers),
                 "names": step.names,
                 "edit": step.edit,
                 "seed": step.edit["seed"] if step.edit else recorded_seed(step),
