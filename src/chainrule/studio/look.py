@@ -99,7 +99,9 @@ def look(model: Module, x: Any, y: Any = None, loss: Loss | None = None) -> Look
         raise UsageError(message("look", f"a {type(model).__name__}", "a Module"))
     check_built(ASSETS)
     server = _Server.shared()
-    run = Run.create("look", {"system": None, "model": type(model).__name__}, server.next_folder())
+    run = Run.create(
+        "look", {"system": None, "model": type(model).__name__, "result": {}}, server.next_folder()
+    )
     streams = get_state()
     try:
         with enable_grad(), recorded(run, Wanted(every=True)) as tape:
@@ -127,6 +129,9 @@ def _loss(output: Any, y: Any, loss: Loss | None) -> Tensor:
         if loss is None:
             got = f"a model that gives a {type(output).__name__}"
             raise UsageError(message("look", got, "a tensor", remedy=remedy))
+    if loss is not None and not callable(loss):
+        got, needs = f"loss={loss!r:.40}", "a function (output, y) -> a number"
+        raise UsageError(message("look", got, needs))
     if loss is not None:
         value = loss(output, y)
     elif y is None:
