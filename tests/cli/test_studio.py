@@ -32,18 +32,39 @@ IN_RUNS = ["xor-001", "xor-002"]
 
 
 @pytest.mark.parametrize(
-    ("words", "selected", "names"),
+    ("words", "page", "names"),
     [
-        ([], None, IN_RUNS),
-        (["last"], "xor-002", IN_RUNS),
-        (["xor-001"], "xor-001", IN_RUNS),
-        (["runs/xor-001"], "xor-001", IN_RUNS),
-        (["elsewhere/mine"], "mine", ["mine", *IN_RUNS]),
+        ([], "/", IN_RUNS),
+        (["last"], "/?run=xor-002", IN_RUNS),
+        (["xor-001"], "/?run=xor-001", IN_RUNS),
+        (["runs/xor-001"], "/?run=xor-001", IN_RUNS),
+        (["elsewhere/mine"], "/?run=mine", ["mine", *IN_RUNS]),
+        (["xor"], "/network?run=xor-untrained-001", ["xor-untrained-001", *IN_RUNS]),
+        (["4-3-2"], "/network?run=4-3-2-untrained-001", ["4-3-2-untrained-001", *IN_RUNS]),
     ],
 )
-def test_it_opens_with_the_run(served, words, selected, names):
+def test_it_opens_with_what_is_named(served, words, page, names):
     assert main(["studio", *words]) == 0
-    assert served == [{"selected": selected, "port": None, "browser": True, "names": names}]
+    (found,) = served
+    assert found.pop("training").state([])["state"] == "idle"
+    assert found == {"page": page, "port": None, "browser": True, "names": sorted(names)}
+
+
+NET = "import torch\nnet = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU())\n"
+
+
+def test_a_module_of_a_script_is_opened(served, tmp_path):
+    (tmp_path / "own.py").write_text(NET.replace("torch", "chainrule"))
+    assert main(["studio", "own.py:net"]) == 0
+    assert served[0]["page"] == "/network?run=own-untrained-001"
+
+
+def test_a_script_runs_and_is_followed(served, tmp_path, monkeypatch):
+    begun = []
+    monkeypatch.setattr(verb.Training, "run_script", lambda self, path: begun.append(path.name))
+    (tmp_path / "own.py").write_text(NET)
+    assert main(["studio", "own.py"]) == 0
+    assert begun == ["own.py"] and served[0]["page"] == "/?follow=yes"
 
 
 def test_one_line_with_the_link(served, capsys):
@@ -58,12 +79,13 @@ def test_one_line_with_the_link(served, capsys):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("net.py", ["'net.py', a script", "can't be opened", "run --record net.py, then"]),
-        ("xor", ["'xor', a model", "can't be opened", "train --record xor, then"]),
-        ("xor-003", ["'xor-003'", "Nearest: xor-00"]),
+        ("net.py", ["[open] got net.py, needs a Python file that is there"]),
+        ("net.py:net", ["net.py, needs a Python file that is there"]),
+        ("xor-003", ["'xor-003'", "Did you mean xor-00"]),
+        ("resnet", ["'resnet'", "needs a run, a script (.py), widths (784-128-10) or a model"]),
     ],
 )
-def test_what_is_no_run_is_told(served, capsys, name, words):
+def test_what_is_nothing_to_open_is_told(served, capsys, name, words):
     assert main(["studio", name]) == 2
     error = capsys.readouterr().err
     assert all(word in error for word in words), error
@@ -73,7 +95,7 @@ def test_what_is_no_run_is_told(served, capsys, name, words):
 def test_help_promises_what_there_is(capsys):
     main(["studio", "--help"])
     page = capsys.readouterr().out
-    assert "[RUN]" in page and "SCRIPT" not in page and "MODEL" not in page
+    assert "[WHAT]" in page and all(word in page for word in ("run", "script", "model"))
 
 
 def test_missing_pages_are_told(served, monkeypatch, capsys, tmp_path):

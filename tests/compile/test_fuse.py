@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainrule.compile import pipeline
-from chainrule.compile.fuse import fuse
+from chainrule.compile.fuse import fuse, in_registers
 from chainrule.compile.lower import lower
 from chainrule.compile.plan import Plan
 from chainrule.compile.printer import Printer
@@ -169,3 +169,22 @@ def test_fused_or_not_the_bits_are_the_same(work, seed):
         pipeline.fuse = original
     for a, b in zip(fused, plain.run(arrays, places), strict=True):
         assert a.tobytes() == b.tobytes()
+
+
+def test_what_no_array_holds_is_in_registers():
+    x, w, b = data(8, 4), data(4, 3), data(3)
+    product = of("matmul", x, w)
+    total = of("add", product, of("expand", of("reshape", b, shape=(1, 3)), shape=(8, 3)))
+    result = of("relu", total)
+    flat = of("reshape", total, shape=(24,))
+
+    def registers(*outputs):
+        nodes = [node for node in topological_order(outputs) if node.inputs]
+        plan = pipeline.compile_work(Work(nodes, [x, w, b], list(outputs)))
+        return in_registers(plan, outputs), plan
+
+    found, plan = registers(result)
+    assert found.keys() == {product, total}
+    assert all(plan.kernels[kernel].nodes == [product, total, result] for kernel in found.values())
+    assert registers(result, product)[0].keys() == {total}
+    assert registers(result, flat)[0].keys() == {product}  # a view of an array that is stored

@@ -68,7 +68,7 @@ def test_train(client, slow_training):
     assert client.get("/api/train").json()["system"] == "xor"
     again = client.post("/api/train", json={"system": "lenet"})
     assert again.status_code == 409
-    assert said(again) == "xor is being trained, and one training runs at a time."
+    assert said(again) == "xor runs, and one thing runs at a time."
 
 
 def test_train_what_there_is_not(client):

@@ -22,7 +22,8 @@ from pathlib import Path
 from chainrule.studio import pages, server
 from chainrule.studio.runs import Runs
 try:
-    server.serve(Runs(Path("runs")), selected="a b", announce=lambda link: print(link, flush=True))
+    tell = lambda link: print(link, flush=True)
+    server.serve(Runs(Path("runs")), page="/?run=a+b", announce=tell)
 except KeyboardInterrupt:
     print("interrupted")
 """

@@ -3,6 +3,7 @@
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
+from tests.studio.keyboard import tab_to
 
 from chainrule.inspect.explain.lines import LINES
 from chainrule.studio.saved.export import ROUNDS
@@ -71,9 +72,9 @@ def link(tmp_path_factory, studio):
 
 
 @pytest.fixture
-def show(page, link):
+def show(page, link, enter):
     """show(wait, **query): the stepper there."""
-    page.goto(link)
+    enter(page, link)
 
     def go(wait=".given .katex-html", **query):
         page.goto(f"http://{urlsplit(link).netloc}/stepper?{urlencode(query, quote_via=quote)}")
@@ -152,7 +153,7 @@ def test_the_whole_stepper_by_keyboard(page, show, check):
     for phase in ("check", "update", "after"):
         page.keyboard.press("ArrowRight")
         page.locator(f"[data-phase={phase}]").wait_for()
-    page.get_by_role("link", name="Next step").focus()
+    tab_to(page, "a.next")
     page.keyboard.press("Enter")
     page.wait_for_function(
         "location.search.includes('values=') && !location.search.includes('move')"

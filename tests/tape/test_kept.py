@@ -145,3 +145,17 @@ def test_what_was_moved_before_the_step_began_is_kept_itself():
     again = tape_of(kept_step(tape, 4, 4))
     (data,) = (node for node in again.graph.nodes if node.shape == (4, 2, 3) and not node.inputs)
     assert again.entry(data).value.tolist() == x.tolist()
+
+
+def test_statistics_of_single_samples_are_put_beside_those_that_were_kept(tmp_path):
+    """A layer norm of tokens: its means have all samples, what they are spread over has some."""
+    x = cr.tensor(np.random.default_rng(0).normal(size=(5, 3, 4)).astype("f"))
+    with cr.record() as tape:
+        nn.LayerNorm(4)(x).sum().backward()
+    found = again(kept_step(tape, count=5, rows=2), tmp_path)
+    spread = 0
+    for mine, node in zip(tape.graph, found.graph, strict=True):
+        (ours, theirs) = tape.entry(mine).value.numpy(), found.entry(node).value.numpy()
+        spread += mine.op.name == "expand" and len(theirs) == 2
+        assert np.array_equal(ours[: len(theirs)] if ours.ndim else ours, theirs)
+    assert spread >= 2

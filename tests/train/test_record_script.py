@@ -77,3 +77,13 @@ def test_chosen_steps_of_a_script_that_fails(tmp_path):
     with pytest.raises(ZeroDivisionError):
         fails()
     assert run.records.steps() == [1, 3] and len(run.records.statistics()) == 5
+
+
+def test_a_batch_that_the_step_draws_has_samples(tmp_path):
+    run = Run.create("script", {}, tmp_path / "run")
+    with recorded(run, "all"):
+        cr.manual_seed(0)
+        a, b = nn.Linear(4, 8), nn.Linear(3, 8)
+        (a(cr.randn(6, 4)) + b(cr.randn(6, 3))).square().mean().backward()
+    kept = run.records.read(0)
+    assert (kept["batch"], kept["rows"]) == (6, 4)

@@ -184,7 +184,7 @@ def _of_script(what: str) -> Machinery:
         needs = f"one of {', '.join(known)}" if known else "a function made by cr.compile"
         remedy = did_you_mean(name, known)
         raise UsageError(message("plan", f"{name!r} of {file}.py", needs, remedy=remedy))
-    if variables[name]._newest is None:
+    if variables[name].newest is None:
         got = f"{name}, which was never called"
         raise UsageError(message("plan", got, "a call in the script", why="Calls give shapes"))
     return _newest(variables[name])
@@ -192,7 +192,7 @@ def _of_script(what: str) -> Machinery:
 
 def _newest(function: Compiled) -> Machinery:
     """The machine code of the newest trace."""
-    traced = function._newest
+    traced = function.newest
     if traced is None:
         needs = "one that can be traced"
         raise UsageError(message("plan", "a function that runs without a plan", needs))

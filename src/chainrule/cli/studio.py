@@ -4,35 +4,40 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlencode
 
 import typer
 
-from chainrule import models
-from chainrule.cli.output import command, say, say_json
-from chainrule.errors import UsageError, message
+from chainrule.cli.output import say, say_json
+from chainrule.cli.summary import network
+from chainrule.studio.opening import Opening
 from chainrule.studio.pages import check_built
 from chainrule.studio.runs import Runs
 from chainrule.studio.server import HOST, PORT, serve
-from chainrule.systems import SYSTEMS
+from chainrule.studio.training.processes import Training
 from chainrule.train.runs import RUNS, open_run
 
 HELP = f"""Show the runs in the browser, and train from there.
 
 It serves this machine alone, on {HOST}, and prints the link. Ctrl-C ends it, and a
-training that was started in it. RUN is a folder, a name in runs/, or the word last;
-the page opens with it.
+training that was started in it. WHAT is opened first: a run (a folder, a name in runs/,
+or the word last), a script, which is run and recorded, or a model (lenet, 784-128-10,
+a Module of a script, net.py:net), one pass of which is recorded on random data.
 
 \b
 Examples:
   chainrule studio
   chainrule studio last
   chainrule studio lenet-001 --port 9000 --no-browser
+  chainrule studio train_mnist.py
+  chainrule studio 784-128-10
 """
 
 
 def run(
-    name: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="The run to open with.", show_default=False)
+    what: Annotated[
+        str,
+        typer.Argument(metavar="[WHAT]", help="A run, a script or a model.", show_default=False),
     ] = "",
     port: Annotated[
         int | None,
@@ -42,27 +47,32 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print the link as JSON.")] = False,
 ) -> None:
     """Serve."""
-    chosen = _folder(name) if name else None
     check_built()
-    elsewhere = [chosen] if chosen and chosen.parent.resolve() != RUNS.resolve() else []
+    runs, training = Runs(), Training()
+    page = _opened(what, runs, training) if what else "/"
 
     def announce(link: str) -> None:
         say_json({"url": link}) if json else say(f"Chainrule studio: {link} (Ctrl-C ends it)")
 
-    selected = chosen.name if chosen else None
-    runs = Runs(also=elsewhere)
-    serve(runs, selected=selected, port=port, announce=announce, browser=browser)
+    serve(runs, page=page, training=training, port=port, announce=announce, browser=browser)
 
 
-def _folder(name: str) -> Path:
-    """The run's folder.  Raises UsageError for what is none, and for what can't be opened yet."""
-    is_run = (RUNS / name / "config.json").exists() or (Path(name) / "config.json").exists()
-    kind = "a script" if name.endswith(".py") else "a model"
-    if not is_run and (name.endswith(".py") or name in SYSTEMS or name in models.MODELS):
-        why = "Scripts and models can't be opened in the studio yet"
-        first = "run --record" if kind == "a script" else "train --record"
-        known = kind == "a script" or name in SYSTEMS
-        first += f" {name}" if known else " lenet"
-        remedy = f"First {command()} {first}, then {command()} studio last"
-        raise UsageError(message("studio", f"{name!r}, {kind}", "a run", why=why, remedy=remedy))
-    return Path(open_run(name).folder).resolve()
+def _opened(what: str, runs: Runs, training: Training) -> str:
+    """Open it; the address of the page that shows it."""
+    opening = Opening(runs, training)
+    if ".py:" in what:
+        found = opening.open_model(network(what, "studio"), Path(what).stem)
+    elif what == "last" or _is_run(what):
+        folder = Path(open_run(what).folder).resolve()
+        if folder.parent != RUNS.resolve():
+            runs.also[folder.name] = folder
+        return f"/?{urlencode({'run': folder.name})}"
+    else:
+        found = opening.open(what)
+    if found["run"] is None:
+        return "/?follow=yes"
+    return f"/network?{urlencode({'run': found['run']})}"
+
+
+def _is_run(what: str) -> bool:
+    return any((folder / "config.json").is_file() for folder in (Path(what), RUNS / what))

@@ -25,13 +25,15 @@ from chainrule.compile.plan import (
     Instruction,
     Kernel,
     Pick,
+    Plan,
     Read,
     Reduce,
     Ref,
     Value,
 )
+from chainrule.graph import Node
 
-__all__ = ["fuse"]
+__all__ = ["fuse", "in_registers"]
 
 LONGEST = 96  # instructions of one body: more need more registers than there are
 
@@ -54,6 +56,25 @@ def _needed(kernels: Sequence[Step], outputs: Sequence[Value]) -> list[Step]:
 
 def _outputs(kernel: Step) -> list[Value]:
     return [kernel.output] if isinstance(kernel, Host) else [w.ref.value for w in kernel.writes]
+
+
+def in_registers(plan: Plan, outputs: Sequence[Node]) -> dict[Node, int]:
+    """The nodes whose values no array ever holds, with the number of the kernel of each.
+
+    What is only moved (a reshape) is where its input is; outputs: those of the work.
+    """
+    arrays = {*plan.inputs, *(value for kernel in plan.kernels for value in kernel.written())}
+    arrays |= {plan.refs[node].value for node in outputs if node in plan.refs}
+    kernel_of = {node: k for k, kernel in enumerate(plan.kernels) for node in kernel.nodes}
+    found: dict[Node, int] = {}
+    for node in plan.nodes[len(plan.inputs) :]:
+        ref = plan.refs.get(node)
+        if ref is None or ref.value in arrays:
+            continue
+        kernel = kernel_of.get(node, found.get(node.inputs[0]) if node.inputs else None)
+        if kernel is not None:
+            found[node] = kernel
+    return found
 
 
 class _Fusion:

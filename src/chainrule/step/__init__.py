@@ -181,6 +181,11 @@ class Compiled:
             return self.function(*args, **kwargs)
         return traced.run(tensors, traced.contiguous(tensors))
 
+    @property
+    def newest(self) -> Traced | None:
+        """What was traced last; ``None`` as long as nothing was."""
+        return self._newest
+
     # ------------------------------------------------------------ the traces
 
     def _find(self, signature: Any) -> Traced | None:

@@ -8,7 +8,9 @@ from weakref import ref
 
 import numpy as np
 
+from chainrule.compile.fuse import in_registers
 from chainrule.compile.work import Built
+from chainrule.graph import Node
 from chainrule.ops import leaf
 from chainrule.step.bound import Bound
 from chainrule.step.effects import Argument, Effects
@@ -122,6 +124,22 @@ class Traced:
         )
 
     _latest: ClassVar[Any] = None  # the one that holds arrays, weakly
+
+    def fused(self) -> list[tuple[Node, list[Node]]]:
+        """Nodes whose values no array ever holds, each with all that its loop computes."""
+        plan = getattr(self.built, "plan", None)
+        if plan is None:  # of a backend that computes node by node
+            return []
+        # It may be that of an equal work, whose nodes are others.
+        nodes = [*self.work.inputs, *self.work.nodes]
+        own, its = (
+            dict(zip(*pair, strict=True)) for pair in ((plan.nodes, nodes), (nodes, plan.nodes))
+        )
+        found = in_registers(plan, [its[node] for node in self.work.outputs])
+        return [
+            (own[node], [own[other] for other in plan.kernels[kernel].nodes])
+            for node, kernel in found.items()
+        ]
 
     # ------------------------------------------------------------ binding
 

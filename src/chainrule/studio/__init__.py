@@ -2,6 +2,6 @@
 
 ``serve`` is the whole of it: a server on this machine alone (``server.py``) whose door is guarded
 (``access.py``), which hands out the built pages (``pages.py``) and answers them under ``/api``
-(``app.py``): what the runs' folders hold (``runs.py``), which systems there are, one training at a
-time (``training.py``), and what changes while somebody looks (``live.py``).
+(``app.py``): what the runs' folders hold (``runs.py``), recorded steps (``recorded/``), trainings
+(``training/``), the lab (``lab/``), and what changes while somebody looks (``live.py``).
 """

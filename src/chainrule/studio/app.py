@@ -5,6 +5,7 @@
     GET  /api/systems       what can be trained or computed
     GET  /api/train         the training that was started here, and its last lines
     POST /api/train         {"system": NAME} starts one; 409 while one runs
+    …    /api/open          runs elsewhere, scripts, models: see ``opening.py``
     POST /api/lab/…         convolution and pooling of what is sent: see ``lab.py``
     GET  /api/runs/NAME/…   its recorded steps: see ``steps.py``, ``curves.py``, ``surface.py``
     POST /api/runs/NAME/control   steers its training: see ``steering.py``
@@ -33,6 +34,7 @@ from chainrule.studio.access import Guard
 from chainrule.studio.bodies import sent_json
 from chainrule.studio.lab.lab import Lab
 from chainrule.studio.live import Live
+from chainrule.studio.opening import Opening
 from chainrule.studio.pages import ASSETS, Pages
 from chainrule.studio.recorded.edits import ForgottenError
 from chainrule.studio.recorded.steps import Steps
@@ -50,13 +52,18 @@ MOST_BYTES = 10_000  # of a request to train
 
 
 def make_app(
-    runs: Runs, token: str, port: int, assets: Path = ASSETS, framed: bool = False
+    runs: Runs,
+    token: str,
+    port: int,
+    assets: Path = ASSETS,
+    framed: bool = False,
+    training: Training | None = None,
 ) -> Guard:
     """The guarded application.  Its lifespan ends the training that it started.
 
-    framed: pages may stand in a frame of a notebook on this machine.
+    framed: pages may stand in a frame of a notebook on this machine; training: one that has begun.
     """
-    training = Training()
+    training = training or Training()
     api = _Api(runs, training)
 
     @contextlib.asynccontextmanager
@@ -70,6 +77,7 @@ def make_app(
         Route("/api/systems", api.systems),
         Route("/api/train", api.training, methods=["GET"]),
         Route("/api/train", api.train, methods=["POST"]),
+        *Opening(runs, training).routes,
         *Steps(runs).routes,
         *Lab().routes,
         *Curves(runs).routes,

@@ -7,13 +7,11 @@ Both end with the process.  Only notebooks on this machine may frame its pages.
 from __future__ import annotations
 
 import atexit
-import copy
 import secrets
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -21,20 +19,15 @@ from urllib.parse import urlencode
 
 import uvicorn
 
-from chainrule.errors import ChainruleError, ShapeError, UsageError, message
+from chainrule.errors import ChainruleError, UsageError, message
 from chainrule.graph import Graph
 from chainrule.nn import Module
-from chainrule.nn import functional as F
 from chainrule.notebook import framed
-from chainrule.random import get_state, set_state
-from chainrule.recording import enable_grad
 from chainrule.studio.app import make_app
+from chainrule.studio.one_pass import Loss, record_pass
 from chainrule.studio.pages import ASSETS, check_built
 from chainrule.studio.runs import Runs
 from chainrule.studio.server import HOST, listen
-from chainrule.tensor import Tensor, tensor
-from chainrule.train.record import Wanted
-from chainrule.train.record_script import recorded
 from chainrule.train.runs import Run
 
 __all__ = ["Look", "look"]
@@ -47,8 +40,6 @@ OPEN = (
     'u=f.dataset.src;f.src=["localhost","127.0.0.1"].includes(h)?'
     'u.replace(/\\/\\/[^:]+:/,"//"+h+":"):u;})()</script>'
 )
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Look:
@@ -99,51 +90,9 @@ def look(model: Module, x: Any, y: Any = None, loss: Loss | None = None) -> Look
         raise UsageError(message("look", f"a {type(model).__name__}", "a Module"))
     check_built(ASSETS)
     server = _Server.shared()
-    run = Run.create(
-        "look", {"system": None, "model": type(model).__name__, "result": {}}, server.next_folder()
-    )
-    streams = get_state()
-    try:
-        with enable_grad(), recorded(run, Wanted(every=True)) as tape:
-            value = _loss(copy.deepcopy(model)(_tensor(x)), y, loss)
-            value.backward()
-        graph = tape.graph
-    except BaseException:
-        run.release()
-        shutil.rmtree(run.folder, ignore_errors=True)
-        raise
-    finally:
-        set_state(streams)
-    run.release()
-    return Look(run.folder.name, value.item(), graph, server)
-
-
-def _tensor(x: Any) -> Tensor:
-    """A leaf of its own: what x was computed from is no part of the pass."""
-    return tensor(x.numpy() if isinstance(x, Tensor) else x)
-
-
-def _loss(output: Any, y: Any, loss: Loss | None) -> Tensor:
-    if not isinstance(output, Tensor):
-        remedy = "Give loss=, a function of what it returns"
-        if loss is None:
-            got = f"a model that gives a {type(output).__name__}"
-            raise UsageError(message("look", got, "a tensor", remedy=remedy))
-    if loss is not None and not callable(loss):
-        got, needs = f"loss={loss!r:.40}", "a function (output, y) -> a number"
-        raise UsageError(message("look", got, needs))
-    if loss is not None:
-        value = loss(output, y)
-    elif y is None:
-        value = output.sum()
-    else:
-        target = _tensor(y)
-        whole = not target.dtype.is_floating_point
-        value = F.cross_entropy(output, target) if whole else F.mse_loss(output, target)
-    if not isinstance(value, Tensor) or value.numel() != 1:
-        got = f"a loss of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-        raise ShapeError(message("look", got, "a single number", remedy="Take its mean or sum"))
-    return value
+    run = Run.create("look", {"system": None, "model": type(model).__name__}, server.next_folder())
+    value, graph = record_pass(run, model, x, y, loss)
+    return Look(run.folder.name, value, graph, server)
 
 
 class _Server:

@@ -10,7 +10,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,7 @@ def _described(name: str, folder: Path) -> Json:
     summary: Json = {
         "name": name,
         "system": "",
-        "source": "",
+        "title": "",
         "status": "damaged",
         "started": "",
         "epochs": 0,
@@ -149,16 +149,14 @@ def _described(name: str, folder: Path) -> Json:
         if "Another release" in str(error):  # nothing is wrong with it
             remedy = None
         return summary | {"error": str(error), "remedy": remedy}
-    result, epochs = config.get("result"), config.get("epochs", 0)
-    # A trainer of one's own writes no result: it is finished with its last epoch.
-    ended = result is not None or (config["system"] is None and 0 < epochs <= len(history))
+    result = config.get("result")
     return summary | plain_json(
         {
             "system": config["system"] or "",
-            "source": _source(config),
-            "status": "finished" if ended else "interrupted",
+            "title": _title(config),
+            "status": _status(config),
             "started": config["started"],
-            "epochs": epochs,
+            "epochs": config.get("epochs", 0),
             "epoch": len(history),
             "figures": history[-1] if history else {},
             "results": result.get("figures", []) if result else [],
@@ -167,15 +165,28 @@ def _described(name: str, folder: Path) -> Json:
     )
 
 
+def _title(config: Json) -> str:
+    """Of a run that no recipe made: its script, or its model."""
+    model = config.get("model")
+    named = model.get("name") if isinstance(model, dict) else None
+    return Path(str(config["script"])).name if "script" in config else str(named or "")
+
+
+def _status(config: Json) -> str:
+    """Of a run that nobody trains: one that no recipe made can't be resumed."""
+    if config.get("result") is not None:
+        return "finished"
+    return "recorded" if config["system"] is None else "interrupted"
+
+
 def _check(folder: Path, config: Any) -> None:
     """Raise DataError unless the configuration has what a summary reads, in the right types."""
-    types: dict[str, type] = {"system": str, "started": str, "epochs": int}
+    own = isinstance(config, dict) and config.get("system", "") is None  # a script's, a model's
+    types = {"started": str} if own else {"system": str, "started": str, "epochs": int}
     where = folder / "config.json"
     if not isinstance(config, dict):
         got = f"{where}, which holds no table of names and values"
         raise DataError(message("run", got, "the configuration of a run"))
-    if config.get("system", "") is None:  # a script, which has no epochs, or a trainer of one's own
-        types = {"started": str} | ({"epochs": int} if "epochs" in config else {})
     wrong = [key for key, type_ in types.items() if not isinstance(config.get(key), type_)]
     result = config.get("result")
     if not (result is None or isinstance(result, dict)):
@@ -185,14 +196,6 @@ def _check(folder: Path, config: Any) -> None:
     if wrong:
         got = f"{where} without a proper {' and '.join(wrong)}"
         raise DataError(message("run", got, "the configuration of a run"))
-
-
-def _source(config: Mapping[str, Any]) -> str:
-    """What a run without a system came from: a script's file, a model's class."""
-    script, model = config.get("script"), config.get("model")
-    if isinstance(script, str):
-        return Path(script).name
-    return str(model.get("name", "") if isinstance(model, dict) else model or "")
 
 
 def _are_figures(figures: Any) -> bool:

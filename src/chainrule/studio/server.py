@@ -17,6 +17,7 @@ import uvicorn
 from chainrule.errors import UsageError, message
 from chainrule.studio.app import make_app
 from chainrule.studio.runs import Runs
+from chainrule.studio.training.processes import Training
 
 __all__ = ["HOST", "PORT", "listen", "serve"]
 
@@ -27,25 +28,28 @@ TRIES = 100  # ports from PORT on
 def serve(
     runs: Runs,
     *,
-    selected: str | None = None,
+    page: str = "/",
+    training: Training | None = None,
     port: int | None = None,
     announce: Callable[[str], None],
     browser: bool = True,
 ) -> None:
     """Serve the studio until Ctrl-C, which is raised again as KeyboardInterrupt.
 
-    selected: the run that the page opens with.  port: PORT or the next free one without it.
+    page: the address that the link opens.  training: one that has begun; it ends with the server.
+    port: PORT or the next free one without it.
     announce: called with the link once the port listens.  Raises UsageError if the port is taken.
     """
     with listen(port) as listening:
         own, token = listening.getsockname()[1], secrets.token_urlsafe(24)
-        query = {"token": token} | ({"run": selected} if selected else {})
-        link = f"http://{HOST}:{own}/?{urlencode(query)}"
+        path, _, query = page.partition("?")
+        key = urlencode({"token": token})
+        link = f"http://{HOST}:{own}{path}?{key}{'&' * bool(query)}{query}"
         announce(link)
         if browser and _has_screen():
             threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
         config = uvicorn.Config(
-            make_app(runs, token, own),
+            make_app(runs, token, own, training=training),
             log_level="warning",
             access_log=False,
             ws="websockets-sansio",

@@ -179,8 +179,11 @@ def _moved(node: Node, shape: Sequence[int], source: np.ndarray) -> np.ndarray:
     """The value of a node that moves its source's numbers; ``shape`` has the kept samples alone."""
     if node.op.name == "permute":
         return source.transpose(node.meta["axes"])
-    move = np.broadcast_to if node.op.name == "expand" else np.reshape
-    return move(source, tuple(shape))
+    if node.op.name == "reshape":
+        return source.reshape(shape)
+    # A statistic of each sample, such as a layer's mean, is followed by nobody: it has all samples.
+    along = source[: shape[0]] if source.ndim == len(shape) > 0 else source
+    return np.broadcast_to(along, tuple(shape))
 
 
 def _described(node: Node, number: Mapping[Node, int]) -> dict[str, Any]:

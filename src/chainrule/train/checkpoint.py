@@ -23,6 +23,8 @@ from chainrule.device import Device
 from chainrule.dtypes import dtype_of
 from chainrule.errors import CheckpointError, message
 from chainrule.files import write_atomically
+from chainrule.ops import leaf
+from chainrule.storage import recorder
 from chainrule.tensor import Tensor, tensor
 from chainrule.train.differences import differences
 from chainrule.train.pth import read_pth
@@ -131,11 +133,18 @@ def _put_together(value: Any, tensors: Mapping[str, np.ndarray]) -> Any:
     if not isinstance(value, dict):
         return value
     if PLACE in value:
-        return tensor(tensors[value[PLACE]])
+        return _tensor(tensors[value[PLACE]])
     if "$tuple" in value:
         return tuple(_put_together(item, tensors) for item in value["$tuple"])
     pairs = value["$dict"] if "$dict" in value else value.items()
     return {key: _put_together(item, tensors) for key, item in pairs}
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """An array that was read, as a tensor. It is nobody else's, so that it needs no copy."""
+    if not array.flags.writeable:
+        return tensor(array)
+    return Tensor._of(recorder().leaf(leaf.data, array, dtype_of(array.dtype)))
 
 
 def _checksum(nesting: str, tensors: Mapping[str, np.ndarray]) -> str:
@@ -143,7 +152,7 @@ def _checksum(nesting: str, tensors: Mapping[str, np.ndarray]) -> str:
     for name in sorted(tensors):
         array = tensors[name]
         digest.update(f"{name} {array.dtype.name} {array.shape}".encode())
-        digest.update(array.tobytes())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

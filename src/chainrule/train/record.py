@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,14 @@ from chainrule.tape import Tape, kept_step, record
 from chainrule.tensor import Tensor
 from chainrule.train.batches import samples_of
 from chainrule.train.callbacks import Callback
+from chainrule.train.fused import fused_places
 from chainrule.train.probe import probe_of, probed
 from chainrule.train.records import Writer
 from chainrule.train.runs import Run
 from chainrule.train.statistics import Statistics
 
 if TYPE_CHECKING:
+    from chainrule.step.traced import Traced
     from chainrule.train.trainer import Trainer
 
 __all__ = ["Recording", "Schedule", "Wanted"]
@@ -187,6 +190,7 @@ class Recording(Callback):
         self._writer: Writer | None = None
         self._tape: Tape | None = None
         self._before: dict[str, Any] = {}
+        self._program: Traced | None = None  # whose fused values are noted
         self._ended = self._rate = 0.0  # of the step before; of the one that runs
         self._worked = 0.0  # seconds of this thread before the step
 
@@ -233,6 +237,10 @@ class Recording(Callback):
             names = self._statistics.names, OF_TRAINING
             writer.add_row(step, trainer.place.epoch, trainer.last_loss, names, figures)
         if self._tape is None:
+            program = trainer.program
+            if program is not None and program is not self._program:
+                self._program = program
+                writer.note("fused", partial(fused_places, program))
             self._every = math.ceil(PERIOD / max(begun - self._began, 1e-6))
         else:
             tape, self._tape = self._tape, None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.ops import leaf
+from chainrule.ops.random import random_bits
 from chainrule.tape import Tape, kept_step, record
 from chainrule.tape.entered import entered
 from chainrule.train.record import BATCH, Schedule, Wanted
@@ -74,8 +75,9 @@ def _rms(x: np.ndarray) -> float:
 
 
 def _batch(tape: Tape) -> int:
-    """How many samples: the first size that most arrays of data have."""
+    """How many samples: the first size that most arrays of data, or of drawn numbers, have."""
+    begun = (leaf.data, random_bits)
     sizes: Counter[Any] = Counter(
-        node.shape[0] for node in tape._step.order if node.op is leaf.data and node.shape
+        node.shape[0] for node in tape._step.order if node.op in begun and node.shape
     )
     return sizes.most_common(1)[0][0] if sizes else 0

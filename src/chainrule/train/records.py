@@ -14,7 +14,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain
 from os import PathLike
@@ -106,6 +106,13 @@ class Records:
         with _opened(self._database, "ro") as database:
             return _meta(database, "begun") or ""
 
+    def note(self, name: str) -> Any:
+        """What was noted of the whole training under a name; ``None`` if nothing was."""
+        if not self:
+            return None
+        with _opened(self._database, "ro") as database:
+            return json.loads(_meta(database, name) or "null")
+
     def statistics(self, since: int = 0) -> Rows:
         """The figures of the steps from ``since`` on, as far as they are written."""
         if not self:
@@ -185,6 +192,10 @@ class Writer:
         if rows:
             self._put(("rows", self._names, rows))
 
+    def note(self, name: str, find: Callable[[], Any]) -> None:
+        """Write down what ``find`` gives, as JSON; it is called by the thread that writes."""
+        self._put(("note", name, find))
+
     def keep(self, step: int, kind: str, found: dict[str, Any]) -> None:
         """Write a step's file."""
         self._put(("file", step, kind, found | {"format": SCHEMA}))
@@ -224,9 +235,12 @@ class Writer:
             names, rows = rest
             packed = [(*row, np.concatenate(parts, dtype="<f4").tobytes()) for *row, parts in rows]
             with database:
-                known = "INSERT OR REPLACE INTO meta VALUES ('names', ?)"
-                database.execute(known, (json.dumps([*chain(*names)]),))
+                _put_meta(database, "names", [*chain(*names)])
                 database.executemany("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?)", packed)
+        elif what == "note":
+            name, find = rest
+            with database:
+                _put_meta(database, name, find())
         elif what == "file":
             step, kind, found = rest
             path = records.path(step, kind)
@@ -236,6 +250,10 @@ class Writer:
             for kind in KINDS:
                 records.path(rest[0], kind).unlink(missing_ok=True)
             self.sizes.pop(rest[0], None)
+
+
+def _put_meta(database: sqlite3.Connection, name: str, value: Any) -> None:
+    database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
 
 
 def _meta(database: sqlite3.Connection, name: str) -> str | None:

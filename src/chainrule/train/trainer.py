@@ -14,7 +14,7 @@ from copy import copy
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +36,9 @@ from chainrule.train.ranges import InputRange
 from chainrule.train.record import Recording, Wanted
 from chainrule.train.runs import Run
 from chainrule.train.statistics import Statistics
+
+if TYPE_CHECKING:
+    from chainrule.step.traced import Traced
 
 __all__ = ["Trainer"]
 
@@ -276,6 +279,12 @@ class Trainer:
         step = self._steps[statistics]
         loss, outputs, self.health, self.figures_of_step = step(inputs, targets)
         return loss, outputs
+
+    @property
+    def program(self) -> Traced | None:
+        """What the compiled step became; ``None`` as long as it ran plainly."""
+        step = self._steps.get(self.statistics)
+        return None if step is None else step.newest
 
     # ------------------------------------------------------------ the learning rate
 

@@ -6,7 +6,7 @@ const run = (name: string, started: string, epoch = 0): Run => ({
   started,
   epoch,
   system: "xor",
-  source: "",
+  title: "",
   status: "running",
   epochs: 9,
   figures: {},

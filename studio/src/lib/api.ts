@@ -27,9 +27,9 @@ export interface Place {
 
 export interface Run {
   readonly name: string;
-  readonly system: string; // "": a script or a trainer of one's own
-  readonly source: string; // its file, or its model's class
-  readonly status: "running" | "finished" | "interrupted" | "damaged";
+  readonly system: string;
+  readonly title: string; // of one that no system made: its script or its model
+  readonly status: "running" | "finished" | "interrupted" | "recorded" | "damaged";
   readonly started: string; // ISO 8601, or ""
   readonly epochs: number;
   readonly epoch: number; // how many of them are behind
@@ -37,7 +37,7 @@ export interface Run {
   readonly results: readonly Result[];
   readonly seconds: number | null;
   readonly recorded: boolean;
-  readonly kept: number; // records of steps: 0 as long as none can be shown
+  readonly kept: number; // steps whose values are kept
   readonly error: string | null;
   readonly remedy: string | null;
   readonly place: Place | null; // of a training that runs and says it
@@ -141,3 +141,19 @@ export function merge(runs: readonly Run[], change: Change): Run[] {
   const key = (run: Run) => `${run.started}\n${run.name}`;
   return [...named.values()].sort((a, b) => (key(a) < key(b) ? 1 : -1));
 }
+
+/** What can be opened beside the runs. */
+export interface Openable {
+  readonly models: readonly string[];
+  readonly scripts: readonly string[]; // in the server's folder
+}
+
+export const getOpenable = () => ask<Openable>("/api/open");
+
+/** Open a run's folder, a script, which then runs, or a model; the run is null as long as it has none. */
+export const openThing = (what: string) =>
+  ask<{ readonly run: string | null }>("/api/open", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ what }),
+  });

@@ -37,7 +37,7 @@ test("what is no date is nothing", () => {
 });
 
 test("the command that makes a record is that of the run", () => {
-  expect(recordCommand({ system: "lenet", source: "" })).toBe("chainrule train lenet --record");
-  expect(recordCommand({ system: "", source: "mine.py" })).toBe("chainrule run --record mine.py");
+  expect(recordCommand({ system: "lenet", title: "" })).toBe("chainrule train lenet --record");
+  expect(recordCommand({ system: "", title: "mine.py" })).toBe("chainrule run --record mine.py");
   expect(recordCommand(undefined)).toBe("chainrule train SYSTEM --record");
 });

@@ -42,7 +42,7 @@ export function date(iso: string): string {
 }
 
 /** The command line that makes a run such as this one again, with a record. */
-export function recordCommand(run: Pick<Run, "system" | "source"> | undefined): string {
-  if (run?.source.endsWith(".py")) return `chainrule run --record ${run.source}`;
+export function recordCommand(run: Pick<Run, "system" | "title"> | undefined): string {
+  if (run?.title.endsWith(".py")) return `chainrule run --record ${run.title}`;
   return `chainrule train ${run?.system || "SYSTEM"} --record`;
 }

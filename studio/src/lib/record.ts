@@ -140,6 +140,7 @@ export interface Part {
 export interface Addend {
   readonly reader: number | null;
   readonly value: Figure | null;
+  readonly hex: string;
   readonly formula: string;
   readonly part: Part;
   readonly why: string;
@@ -164,7 +165,11 @@ export interface Element {
   readonly leaf: string;
   readonly note: string;
   readonly used_by: { readonly count: number; readonly links: readonly Link[] };
+  readonly fused: Loop | null;
 }
+
+/** The ops that the compiled step computes in one loop with a value that it never stores. */
+export type Loop = readonly string[];
 
 /** A step of a run; with an edit, run again. */
 export interface At {
@@ -303,6 +308,8 @@ interface Constant {
 
 /** How the optimizer moved one element of a parameter, line by line. */
 export interface Update {
+  readonly node: number;
+  readonly index: readonly number[];
   readonly state: "updated" | "frozen" | "still" | "unknown";
   readonly sentence: string;
   readonly exact: boolean | null;

@@ -2,6 +2,7 @@
 
 export interface Selection {
   readonly run: string | null; // a run's name
+  readonly follow: "yes" | null; // what runs: to Network, as soon as one of its steps is kept
   readonly step: number | null; // the number of a recorded step
   readonly kind: "probe" | "batch" | null; // which record of the step
   readonly sample: number | null; // an index in the batch, or of a probe
@@ -41,6 +42,7 @@ export type Notation = "bar" | "leibniz" | "delta" | "jacobian";
 
 export const NOTHING: Selection = {
   run: null,
+  follow: null,
   step: null,
   kind: null,
   sample: null,
@@ -97,6 +99,7 @@ export function parse(query: string): Selection {
     filter: count("filter"),
     channel: count("channel"),
     film: one("film", "time"),
+    follow: one("follow", "yes"),
     seed: text("seed"),
     other: text("other"),
     axis: one("axis", "log"),

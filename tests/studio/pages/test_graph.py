@@ -1,9 +1,11 @@
 """The page Graph in Chromium, on models that no page knows: ``make studio-test``."""
 
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from tests.studio.pixels import assert_colours, size_at_the_ends
 
 import chainrule as cr
 from chainrule import nn, optim
@@ -12,6 +14,7 @@ from chainrule.train import Recording, Trainer
 from chainrule.train.runs import Run
 
 pytestmark = pytest.mark.browser
+at_a_desk = pytest.mark.parametrize("page", ["desk"], indirect=True)  # the size makes no difference
 
 X = np.random.default_rng(0).normal(size=(12, 2, 9, 11)).astype(np.float32)
 Y = np.arange(12) % 3
@@ -74,9 +77,9 @@ def link(recorded, studio):
 
 
 @pytest.fixture
-def show(page, link):
+def show(page, link, enter):
     """show(query): the page with a selection, when it is there."""
-    page.goto(link)
+    enter(page, link)
 
     def go(query, wait=".box, [role=treeitem]"):
         page.goto(f"http://{urlsplit(link).netloc}/graph?{query}")
@@ -183,6 +186,22 @@ def test_every_number_is_the_recorded_one(page, show, recorded, check):
     page.locator("aside").wait_for(state="detached")
 
 
+@pytest.mark.parametrize("page", ["desk"], indirect=True)  # the size makes no difference
+@pytest.mark.parametrize(("mode", "scale"), [("value", "signed"), ("bar", "signal")])
+def test_the_colours_of_a_thumbnail_are_the_values(page, show, recorded, mode, scale):
+    order, arrays = nodes(recorded[1])
+    node = next(k for k, each in enumerate(order) if each.op.name == "tanh")
+    show(f"run=odd-001&step={STEP}&node={node}&mode={mode}&sample=2", "[data-node-panel] canvas")
+    of, shown = arrays[mode][node][2], page.locator("[data-node-panel] .maps [role=img]")
+    named = [re.search(r" map (\d+),", text)[1] for text in shown.evaluate_all(
+        "all => all.map(e => e.ariaLabel)")]  # fmt: skip
+    assert sorted(named) == ["0", "1", "2"]
+    for k, number in enumerate(named):
+        canvas = shown.nth(k).locator("canvas")
+        assert_colours(canvas, of[int(number)], scale, size_at_the_ends(of))
+
+
+@at_a_desk
 def test_search_dims_the_rest_and_enter_goes_on(page, show, recorded):
     order, _ = nodes(recorded[1])
     tanh = [k for k, node in enumerate(order) if node.op.name == "tanh"]
@@ -264,13 +283,28 @@ def test_a_changed_leaf_runs_again_and_undo_returns_the_bits(page, show, recorde
     )
 
 
-def test_a_long_loop_opens_collapsed(page, show, check):
+def test_a_long_loop_opens_collapsed_and_as_a_whole(page, show, check):
     show("run=loop-001&kind=batch&step=1")
     assert 20 < page.locator("[data-item]").count() < 130
-    if page.size == "desk":  # of a long drawing the beginning is seen; the outline has all of it
-        page.keyboard.press("o")
-    page.get_by_text("more", exact=False).first.wait_for()
+    if page.size == "phone":
+        page.get_by_text("more", exact=False).first.wait_for()
+        check(page, "graph-loop")
+        return
+    page.get_by_role("img", name="more").first.wait_for()
     check(page, "graph-loop")
+    drawing = page.get_by_role("region", name="Graph of loop-001")
+    frame, at = drawing.bounding_box(), boxes(page)
+    assert min(x for x, _, _ in at.values()) > frame["x"]
+    assert max(x + width for x, _, width in at.values()) < frame["x"] + frame["width"]
+    # So small, boxes are no targets: a click makes what is there large enough to be read.
+    assert drawing.locator("a").count() == 0
+    drawing.click()
+    page.wait_for_url("**view=*")
+    drawing.get_by_role("link").first.wait_for()
+    assert max(width for _, _, width in boxes(page).values()) > 100
+    check(page, "graph-loop-larger")
+    page.keyboard.press("0")
+    page.wait_for_function("!location.search.includes('view')")
 
 
 @pytest.mark.parametrize(

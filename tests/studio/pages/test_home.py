@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 pytestmark = pytest.mark.browser
+at_a_desk = pytest.mark.parametrize("page", ["desk"], indirect=True)  # the size makes no difference
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +35,13 @@ def link(tmp_path, studio):
         yield link
 
 
+@pytest.fixture(scope="module")
+def standing(trained, studio):
+    """A studio that all tests share which change nothing."""
+    with studio(trained.parent) as (_, link):
+        yield link
+
+
 def test_without_runs_there_is_one_button_and_it_trains(page, tmp_path, studio, check):
     with studio(tmp_path) as (_, link):
         page.goto(link)
@@ -52,8 +60,8 @@ def test_without_runs_there_is_one_button_and_it_trains(page, tmp_path, studio, 
         check(page, "training")
 
 
-def test_runs_and_systems(page, runs, link, check):
-    page.goto(link)
+def test_runs_and_systems(page, standing, check):
+    page.goto(standing)
     for name, words in (("xor-001", "finished"), ("mlp-binary-001", "finished")):
         row = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name=name))
         assert words in row.inner_text()
@@ -65,6 +73,7 @@ def test_runs_and_systems(page, runs, link, check):
     check(page, "home")
 
 
+@at_a_desk
 def test_a_run_that_trains_elsewhere_is_seen_live(page, runs, link):
     page.goto(link)
     page.get_by_role("heading", name="xor-001").wait_for()
@@ -75,8 +84,8 @@ def test_a_run_that_trains_elsewhere_is_seen_live(page, runs, link):
         row.get_by_text("finished").wait_for()
 
 
-def test_back_and_forward_lead_through_the_selection(page, runs, link, check):
-    page.goto(f"{link}&run=none&step=x")
+def test_back_and_forward_lead_through_the_selection(page, standing, check):
+    page.goto(f"{standing}&run=none&step=x")
     page.get_by_text("There is no run none.").wait_for()
     page.wrongs.clear()  # the browser itself writes of an answer 404
     page.get_by_role("link", name="xor-001").click()
@@ -95,6 +104,7 @@ def test_back_and_forward_lead_through_the_selection(page, runs, link, check):
     page.get_by_role("heading", name="xor-001").wait_for()
 
 
+@at_a_desk
 def test_the_command_opens_with_a_run(page, runs, tmp_path, studio):
     with studio(tmp_path, "xor-001") as (_, link):
         page.goto(link)
@@ -102,8 +112,8 @@ def test_the_command_opens_with_a_run(page, runs, tmp_path, studio):
         assert urlsplit(page.url).query == "run=xor-001"
 
 
-def test_it_is_driven_by_keyboard(page, runs, link, check):
-    page.goto(link)
+def test_it_is_driven_by_keyboard(page, standing, check):
+    page.goto(standing)
     page.get_by_role("heading", name="xor-001").wait_for()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "To the content"
@@ -154,8 +164,9 @@ def test_the_server_goes_and_comes_back(page, runs, tmp_path, studio, check):
     page.wrongs.clear()  # the browser itself writes of each try
 
 
-def test_strangers_see_one_sentence(page, link):
-    place = urlsplit(link)
+@at_a_desk
+def test_strangers_see_one_sentence(page, standing):
+    place = urlsplit(standing)
     page.goto(f"http://{place.netloc}/?token=wrong")
     assert page.inner_text("body").startswith("The key in this link is not that of the studio")
     page.goto(f"http://{place.netloc}/")
@@ -163,10 +174,11 @@ def test_strangers_see_one_sentence(page, link):
     page.wrongs.clear()
 
 
-def test_another_page_reaches_nothing(page, chromium, link):
-    page.goto(link)
-    page.get_by_role("main").get_by_role("button").wait_for()
-    origin = f"http://{urlsplit(link).netloc}"
+@at_a_desk
+def test_another_page_reaches_nothing(page, standing):
+    page.goto(standing)
+    page.get_by_role("heading", name="xor-001").wait_for()
+    origin = f"http://{urlsplit(standing).netloc}"
     page.route("http://evil.example/", lambda route: route.fulfill(body="<h1>evil</h1>"))
     page.goto("http://evil.example/")
     asked = """url => fetch(url, {credentials: "include", method: "POST"})
@@ -181,9 +193,10 @@ def test_another_page_reaches_nothing(page, chromium, link):
     page.wrongs.clear()
 
 
-def test_the_pages_are_small(page, runs, link):
+@at_a_desk
+def test_the_pages_are_small(page, standing):
     sizes = []
     page.on("response", lambda r: sizes.append(len(r.body())) if r.url.endswith(".js") else None)
-    page.goto(link)
+    page.goto(standing)
     page.get_by_role("heading", name="xor-001").wait_for()
     assert 10_000 < sum(sizes) < 180_000  # a third of that once compressed

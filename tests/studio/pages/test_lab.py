@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 from scipy import signal
+from tests.studio.pixels import assert_colours
 
 from chainrule.inspect.sliding import pooled, slide
 from chainrule.studio.lab.inputs import image_of, kernel_of, numbers_of
@@ -25,9 +26,9 @@ def link(tmp_path_factory, studio):
 
 
 @pytest.fixture
-def show(page, link):
+def show(page, link, enter):
     """show(query): the lab with a view, when it is there."""
-    page.goto(link)
+    enter(page, link)
 
     def go(query, wait=".plane"):
         page.goto(f"http://{urlsplit(link).netloc}/lab?{query}")
@@ -68,6 +69,21 @@ def test_slide_forward_and_backward(page, show, check):
         assert shown(page, node, "bar", ".planes") == as_dict(bar)
     page.locator("body").press("f")
     page.get_by_role("button", name="Play").wait_for()
+
+
+@at_a_desk
+@pytest.mark.parametrize("bar", [False, True])
+def test_colours_are_the_numbers(page, show, bar):
+    query = "image=hook&kernel=corner&padding=same"
+    show(f"{query}{'&mode=bar' if bar else ''}")
+    wanted = slide(image_of("hook", 7, 2), kernel_of("corner", 2), padding="same")
+    page.locator(f".planes [data-kind={'bar' if bar else 'value'}]").first.wait_for()
+    pictures = page.locator(".planes .group .plane:first-child canvas")
+    for k, name in enumerate(("x_bar", "w_bar", "y_bar") if bar else "xwy"):
+        of = getattr(wanted, name).numpy()
+        of = of.reshape(of.shape[-2:])
+        scale = "signal" if bar else "signed" if of.min() < 0 else "ink"
+        assert_colours(pictures.nth(k), of, scale, np.abs(of).max())
 
 
 @at_a_desk

@@ -1,6 +1,5 @@
 """The page Network in Chromium, on a model that no page knows: ``make studio-test``."""
 
-import random
 import sys
 from types import ModuleType, SimpleNamespace
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from chainrule.train import Recording, Trainer
 from chainrule.train.runs import Run
 
 pytestmark = pytest.mark.browser
+at_a_desk = pytest.mark.parametrize("page", ["desk"], indirect=True)  # the size makes no difference
 
 X = np.random.default_rng(0).normal(size=(12, 2, 9, 11)).astype(np.float32)
 Y = np.arange(12) % 3
@@ -50,9 +50,9 @@ def link(recorded, studio):
 
 
 @pytest.fixture
-def show(page, link):
+def show(page, link, enter):
     """show(query): the page with a selection, when it is there."""
-    page.goto(link)
+    enter(page, link)
 
     def go(query, wait=".layers canvas"):
         page.goto(f"http://{urlsplit(link).netloc}/network?{query}")
@@ -96,47 +96,6 @@ def test_forward_and_backward_change_every_picture_in_place(page, show, check):
     assert boxes(page) == values
 
 
-def test_every_number_is_the_recorded_one_and_each_walk_ends(page, show, recorded):
-    _, arrays = nodes(recorded[1])
-    chooser = random.Random(7)
-    seen = ends = 0
-    begin = [
-        f"{layer_of(recorded[1], 'div')}.value.",
-        f"{layer_of(recorded[1], 'conv')}.bar.1,2,3,4",
-    ]
-    begin += [f"{layer_of(recorded[1], 'log_softmax')}.value.2,1"]
-    text, path = begin[0], set()
-    for click in range(60):
-        if click == 0:
-            show(f"run=odd-001&step={STEP}&number={text}", "aside dl")
-        links = page.locator("aside .number a, aside .terms a")
-        for found in links.evaluate_all("all => all.map(e => ({...e.dataset}))"):
-            if "sample" in found:
-                continue  # the share of one sample was computed now
-            node, index = int(found["node"]), found["index"]
-            at = tuple(map(int, index.split(","))) if index else ()
-            exact = arrays[found["kind"]][node][at].item()
-            whole = not isinstance(exact, float)
-            assert found["value"] == (str(int(exact)) if whole else exact.hex())
-            seen += 1
-        onward = page.locator("aside .terms a")
-        if onward.count() == 0 or page.url in path:
-            leaf = page.locator("aside").get_attribute("data-leaf")
-            assert leaf or page.url in path, page.url
-            ends += bool(leaf)
-            path.clear()
-            show(f"run=odd-001&step={STEP}&number={chooser.choice(begin)}", "aside dl")
-            onward = page.locator("aside .terms a")
-        path.add(page.url)
-        chosen = onward.nth(chooser.randrange(onward.count()))
-        kind, node, index = (chosen.get_attribute(f"data-{n}") for n in ("kind", "node", "index"))
-        chosen.click()
-        page.locator(
-            f"aside .number a[data-node='{node}'][data-kind='{kind}'][data-index='{index}']"
-        ).wait_for()
-    assert seen > 100 and ends >= 3
-
-
 def tokens(page, scale, names):
     read = "name => getComputedStyle(document.documentElement).getPropertyValue(name)"
     texts = [page.evaluate(read, f"--{scale}-{name}").strip() for name in names]
@@ -146,6 +105,7 @@ def tokens(page, scale, names):
 FIVE = ("lowest", "low", "zero", "high", "highest")
 
 
+@at_a_desk
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("mode", ["value", "bar"])
 def test_colours_are_the_values(page, show, recorded, theme, mode):
@@ -236,6 +196,7 @@ def test_what_is_not_a_number_is_seen(page, show, recorded):
     assert ",".join(f"{c:.0f}" for c in magenta) in seen
 
 
+@at_a_desk
 def test_probabilities_are_those_of_the_recorded_softmax(page, show, recorded):
     show(f"run=odd-001&step={STEP}&sample=4")
     logs = nodes(recorded[1])[1]["value"][layer_of(recorded[1], "log_softmax")][4]
@@ -243,6 +204,7 @@ def test_probabilities_are_those_of_the_recorded_softmax(page, show, recorded):
     assert shown == [f"{100 * p:.1f} %" for p in np.exp(logs.astype(float))]
 
 
+@at_a_desk
 def test_back_and_forward_and_time(page, show):
     show("run=odd-001&kind=batch&step=1")
     page.get_by_text("step 1, epoch").wait_for()
@@ -312,6 +274,7 @@ def test_states_say_one_sentence_and_one_action(page, show, check, query, says, 
         page.locator(".layers canvas").first.wait_for()
 
 
+@at_a_desk
 def test_a_run_that_is_not_there(page, show):
     show("run=none", "[role=alert]")
     assert "the run none" in page.get_by_role("alert").inner_text()

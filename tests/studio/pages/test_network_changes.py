@@ -14,6 +14,7 @@ from chainrule.train import Recording, Trainer
 from chainrule.train.runs import Run
 
 pytestmark = pytest.mark.browser
+at_a_desk = pytest.mark.parametrize("page", ["desk"], indirect=True)  # the size makes no difference
 
 X = np.random.default_rng(0).uniform(size=(12, 1, 11, 10)).astype(np.float32)
 Y = np.arange(12) % 3
@@ -44,9 +45,9 @@ def link(recorded, studio):
 
 
 @pytest.fixture
-def show(page, link):
+def show(page, link, enter):
     """show(query): the page with a selection, when it is there."""
-    page.goto(link)
+    enter(page, link)
 
     def go(query, wait=".layers canvas"):
         page.goto(f"http://{urlsplit(link).netloc}/network?run=small-001&{query}")
@@ -138,6 +139,7 @@ def test_a_map_that_is_off_runs_the_program_without_it(page, show, probe, scores
     wait_for_bits(page, recorded)
 
 
+@at_a_desk
 def test_a_weight_is_nudged_and_undone_one_by_one(page, show, probe, scores):
     weight = node_of(probe, "parameter", 2)
     assert probe._step.order[weight].name == "4.weight"
@@ -181,6 +183,7 @@ def test_what_would_have_to_change_for_another_class(page, show, probe, scores, 
     wait_for_bits(page, [float(k == wanted).hex() for k in range(3)])
 
 
+@at_a_desk
 def test_a_walk_after_an_edit_ends_in_a_leaf(page, show, probe, scores):
     conv = node_of(probe, "add")
     show(f"{AT}&node={conv}&unit=1", ".board canvas")
@@ -223,6 +226,7 @@ def test_the_optimizer_s_step_stands_where_the_parameters_are(page, show, record
     check(page, "network-update-lines")
 
 
+@at_a_desk
 def test_a_unit_s_whole_field_is_framed_on_the_input(page, show, probe):
     pool = node_of(probe, "max_pool")
     show(f"{AT}&node={pool}&unit=1,2,1", ".layers .frame")
@@ -231,6 +235,7 @@ def test_a_unit_s_whole_field_is_framed_on_the_input(page, show, probe):
     assert frame == pytest.approx([2 * cell, 4 * cell], abs=1)  # windows 2 to 3, each of 3 columns
 
 
+@at_a_desk
 def test_colours_are_held_through_time_and_by_choice(page, show):
     show("step=3")
     page.keyboard.press(",")
@@ -240,6 +245,7 @@ def test_colours_are_held_through_time_and_by_choice(page, show):
     page.get_by_text("each its own").first.wait_for()
 
 
+@at_a_desk
 def test_a_step_that_is_kept_now_is_shown_now(page, show, recorded):
     show("sample=0")
     said = page.locator(".time output")

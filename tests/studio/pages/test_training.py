@@ -8,7 +8,9 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+from tests.studio.pixels import stops
 
 from chainrule.train.control import rate_changes, read_place
 from chainrule.train.runs import Run
@@ -37,9 +39,9 @@ def link(folder, studio):
 
 
 @pytest.fixture
-def show(page, link):
+def show(page, link, enter):
     """show(query, wait): the page with a selection, when it is there."""
-    page.goto(link)
+    enter(page, link)
 
     def go(query, wait=".u-over"):
         page.goto(f"http://{urlsplit(link).netloc}/training?{query}")
@@ -104,6 +106,39 @@ def test_each_number_of_a_step_is_the_recorded_one(page, show, folder, check):
         assert shown[f"Gradients, {name}"] == named[name, "gradient"]
     assert shown["Saturated, tanh"] == named["tanh", "saturated"]
     check(page, "cockpit-table")
+
+
+@at_a_desk
+@pytest.mark.parametrize(("title", "kind"), [("Gradients", "gradient"), ("Saturated", "saturated")])
+def test_colours_of_layers_by_steps_are_the_figures(page, show, folder, title, kind):
+    """Through the legend: its ends, the powers of ten that are printed there or a share."""
+    rows = Run(folder / "runs" / "xor-001").records.statistics()
+    show("run=xor-001", ".strips canvas")
+    heading = page.get_by_role("heading", name=title, exact=True)
+    panel = page.locator(".panels > div").filter(has=heading)
+    ends = panel.locator(".strips + .legend span").all_inner_texts()[::2][:2]
+    strips = panel.locator(".strips .strip")
+    labels = panel.locator(".strips .of").all_inner_texts()
+    colours, end = stops(page, "ink"), rows.steps[-1] + 1
+    assert labels and rows.steps[0] == 0
+    # A column stands up to the next step with figures; it is looked at in its middle.
+    middles = (rows.steps + np.append(rows.steps[1:], end)) / 2 / end
+    read = """(e, middles) => {
+        const pixels = e.getContext("2d").getImageData(0, 1, e.width, 1).data;
+        return middles.map((at) => [...pixels.slice(4 * Math.floor(at * e.width)).slice(0, 3)]);
+    }"""
+    for k, label in enumerate(labels):
+        values = rows.values[:, rows.names.index((label, kind))].astype(float)
+        if kind == "gradient":
+            low, high = (float(end.replace("−", "-").removeprefix("1e")) for end in ends)
+            share = (np.log10(values) - low) / (high - low)
+        else:
+            share = values
+        ink = np.where(values == 0, 0, 0.08 + 0.92 * np.clip(share, 0, 1)) * 4
+        found = np.array(strips.nth(k).locator("canvas").evaluate(read, middles.tolist()), float)
+        for c in range(3):
+            wanted = np.interp(ink, range(5), colours[:, c])
+            assert np.abs(found[:, c] - wanted).max() <= 1, label
 
 
 @at_a_desk

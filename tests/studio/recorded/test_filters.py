@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from tests.studio.pixels import assert_colours, size_at_the_ends
 
 import chainrule as cr
 from chainrule import nn, optim
@@ -170,9 +171,9 @@ def link(recorded, studio):
 
 
 @pytest.fixture
-def show(page, link):
+def show(page, link, enter):
     """show(query): the page with a selection, when it is there."""
-    page.goto(link)
+    enter(page, link)
 
     def go(query, wait=".formula dl"):
         page.goto(f"http://{urlsplit(link).netloc}/filters?{query}")
@@ -255,6 +256,21 @@ def test_the_numbers_of_a_kernel_are_the_recorded_ones_and_open(page, show, reco
     page.locator("aside .leaf").wait_for()
     assert "[2, 1, 1, 2]" in page.locator("aside h2").inner_text()
     check(page, "filters-number")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("page", ["desk"], indirect=True)  # the size makes no difference
+def test_the_colours_of_a_filters_map_and_of_its_kernels_are_the_values(page, show, recorded):
+    records = recorded[1]["odd-001"]
+    show(f"run=odd-001&step={STEP}&filter=2&sample=1", "section .map canvas")
+    tape = records.tape(STEP, "probe")
+    relu = next(node for node in tape._step.order if node.op.name == "relu")
+    of = tape._step.holds[relu].node.result()[1]
+    assert_colours(page.locator("section .map canvas"), of[2], "ink", size_at_the_ends(of))
+    weights = weights_of(records, "0.0.weight")
+    for channel in range(3):
+        kernel = page.get_by_role("link", name=f"Channel {channel}").locator("canvas")
+        assert_colours(kernel, weights[STEP, 2, channel], "signed", np.abs(weights).max())
 
 
 @pytest.mark.browser

@@ -1,7 +1,9 @@
 """Recorded steps as pages get them: bit for bit what Python reads."""
 
 import json
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -178,3 +180,25 @@ def test_a_hundred_at_once(client, run):
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(lambda path: client.get(path).content, paths * 13))
     assert found == alone * 13
+
+
+def test_a_value_that_is_fused_away_says_so(client, run):
+    tape = run.records.tape(2)
+    names = [node.op.name for node in tape._step.order]
+    conv, relu = names.index("conv"), names.index("relu")
+    place = ["conv", "f32[6,2,4,4]", "0/Conv2d", tape._step.order[conv].where, 0]
+    with closing(sqlite3.connect(run.folder / "record" / "statistics.sqlite")) as database:
+        noted = json.dumps([[*place, ["conv", "add"]]])
+        database.execute("INSERT OR REPLACE INTO meta VALUES ('fused', ?)", (noted,))
+        database.commit()
+    at = "/api/runs/small-001/steps/{}/2"
+    told = client.get(at.format("batch") + "/tree").json()["fused"]
+    assert told == {str(conv): ["conv", "add"]}
+    assert client.get(at.format("probe") + "/tree").json()["fused"] == {}  # runs node by node
+
+    def fused(node, what="value"):
+        query = f"/element?node={node}&index=0,0,0,0&what={what}"
+        return client.get(at.format("batch") + query).json()["fused"]
+
+    assert fused(conv) == ["conv", "add"]
+    assert fused(relu) is None and fused(conv, "bar") is None

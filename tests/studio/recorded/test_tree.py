@@ -75,6 +75,19 @@ def test_one_node_alone_has_the_name_of_its_call():
     }
 
 
+def test_running_means_hang_where_they_are_read_and_samples_stand_outside():
+    net = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    with cr.record() as tape:
+        net(cr.tensor(X)).sum().backward()
+    kept = tape._step
+    calls = [(call.root, call.path, kept.order.index(call.twin), call.run) for call in kept.calls]
+    data = [k for k, node in enumerate(kept.order) if node.op.name == "data"]
+    made = tree(kept.order, calls, samples={data[0]})
+    assert len(data) > 2
+    assert [made.parents[k] for k in data] == [0] + [HANGING] * (len(data) - 1)
+    assert {tree(kept.order, calls).parents[k] for k in data} == {0}
+
+
 def test_leaves_hang_at_readers_and_data_stand_outside():
     net = Shared()
     made, order = found(lambda: net(cr.tensor(X), cr.tensor(X)).sum())

@@ -139,7 +139,7 @@ def test_the_server_gives_the_same_file(client, run, built, tmp_path, monkeypatc
 
 
 @pytest.mark.browser
-def test_a_saved_graph_opens_without_a_server(page, tmp_path, check):
+def test_a_saved_graph_opens_without_a_server(page, tmp_path, check, monkeypatch):
     run = trained(tmp_path)
     path = save_graph(run, tmp_path / "g.html", kind="batch", opened="Sequential")
     assert path.stat().st_size < 2_000_000
@@ -148,6 +148,12 @@ def test_a_saved_graph_opens_without_a_server(page, tmp_path, check):
     page.goto(path.as_uri())
     page.locator("canvas").first.wait_for()
     assert page.locator("[data-item]").count() > 4
+    if page.size == "desk":  # a phone has the outline, which is no picture
+        page.get_by_role("button", name="Save Graph of kept-001").click()
+        page.get_by_role("button", name="Show code").click()
+        monkeypatch.chdir(tmp_path)
+        exec(page.get_by_role("region", name="Python of Graph of kept-001").inner_text(), {})
+        assert (tmp_path / "graph.html").read_bytes() == path.read_bytes()
     page.keyboard.press("b")
     page.get_by_text("error signals of the loss of all 3 samples").wait_for()
     page.keyboard.press("u")
@@ -159,6 +165,23 @@ def test_a_saved_graph_opens_without_a_server(page, tmp_path, check):
     page.locator("[data-node-panel]").wait_for()
     page.get_by_text("root mean square").wait_for()
     check(page, "graph-saved")
+    node = int(page.locator("[data-node-panel]").get_attribute("data-node-panel"))
+    number = page.get_by_role("link", name="Largest value")
+    at = tuple(map(int, number.get_attribute("data-index").split(",")))
+    held = run.records.tape(1, "batch")._step
+    exact = held.holds[held.order[node]].node.result()[at].item().hex()
+    assert float.fromhex(number.get_attribute("data-value")).hex() == exact
+    number.click()
+    drawer = page.locator("aside")
+    drawer.get_by_text("chainrule studio kept-001").wait_for()
+    assert float.fromhex(drawer.locator("dd code").inner_text()).hex() == exact
+    path = drawer.locator("code.command").last.inner_text()
+    assert path.startswith("/graph?run=kept-001&step=1&kind=batch&")
+    number = f"{node}.value.{'%2C'.join(map(str, at))}"
+    assert path.endswith(f"&number={number}&open=Sequential&find=relu")
+    check(page, "graph-saved-number")
+    page.go_back()
+    drawer.wait_for(state="detached")
     page.go_back()
     page.locator("[data-node-panel]").wait_for(state="detached")
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []

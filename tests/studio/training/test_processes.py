@@ -74,7 +74,7 @@ def test_an_unknown_system_is_told_the_nearest(training):
 def test_one_at_a_time(training, pretend):
     pretend(WAITS)
     training.start("xor")
-    with pytest.raises(BusyError, match="xor is being trained, and one training runs at a time"):
+    with pytest.raises(BusyError, match="xor runs, and one thing runs at a time"):
         training.start("lenet")
 
 

@@ -28,6 +28,7 @@ class Opened:
     edit: dict[str, Any] | None = None
     before: Opened | None = None
     updates: dict[int, Update] = field(default_factory=dict)  # those that were asked for
+    fused: dict[int, list[str]] = field(default_factory=dict)  # see train/fused.py
 
     @cached_property
     def elements(self) -> Elements:
@@ -47,7 +48,8 @@ class Opened:
     @cached_property
     def modules(self) -> ModuleTree:
         """Its nodes as a tree of calls."""
-        return tree(self.nodes, self.kept["calls"], self.kept["losses"])
+        samples = self.held.samples or None
+        return tree(self.nodes, self.kept["calls"], self.kept["losses"], samples)
 
     @cached_property
     def parameters(self) -> dict[int, list[int]]:

@@ -73,6 +73,7 @@ from chainrule.studio.runs import Runs, plain_json
 from chainrule.studio.saved.export import file_answer, stepper_file
 from chainrule.studio.saved.graph_file import graph_file
 from chainrule.tape import tape_of
+from chainrule.train.fused import fused_nodes
 from chainrule.train.records import KINDS, Records
 
 __all__ = ["Steps"]
@@ -195,7 +196,7 @@ class Steps:
 
     def tree(self, request: Request) -> Response:
         """The step's modules and nodes: see ``tree.py`` and ``drawing.py``."""
-        return _json(tree_page(self._step(request)))
+        return _json(tree_page(self._step(request)) | {"fused": self._fused(request)})
 
     def sizes(self, request: Request) -> Response:
         """Root mean squares of its nodes: see ``drawing.py``."""
@@ -362,7 +363,8 @@ class Steps:
         index = _index(request)
         sample = _number(request, "sample") if "sample" in request.query_params else None
         found = step.elements.at(_checked(step, number), what, index, sample)
-        return _json(found.page())
+        fused = self._fused(request).get(number) if what == "value" else None
+        return _json(found.page() | {"fused": fused})
 
     def update(self, request: Request) -> Response:
         """A parameter's update, for one of its elements: see ``update.py``."""
@@ -438,6 +440,13 @@ class Steps:
     def _recorded(self, request: Request) -> Opened:
         kind, step = _kind(request.path_params["kind"]), request.path_params["step"]
         return self._opened(self._records(request), step, kind)
+
+    def _fused(self, request: Request) -> dict[int, list[str]]:
+        """Of a training step the nodes that its compiled program never stores: see fused.py."""
+        step = self._recorded(request)
+        if not step.fused and _kind(request.path_params["kind"]) == "batch":
+            step.fused = fused_nodes(self._records(request).note("fused"), step.nodes)
+        return step.fused
 
     def _opened(self, records: Records, step: int, kind: str) -> Opened:
         path = records.path(step, kind)

@@ -21,7 +21,7 @@ parts, "+ 80 more", which open like a module.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -35,7 +35,7 @@ MOST = 60  # boxes of one level
 ENDS = 12  # boxes that a longer level shows at each of its ends
 PARTS = 30  # of its middle
 PERIOD = 40  # boxes of an unrolled loop's body, at most, that parts are made to agree with
-HANGING = -1  # of a leaf that hangs at its readers: a parameter, a number, an earlier result
+HANGING = -1  # of a leaf that hangs at its readers: a parameter, a number, a running mean
 
 Call = Sequence[Any]  # (root, path, node, run): see chainrule.tape.kept_step
 
@@ -69,15 +69,22 @@ class ModuleTree(NamedTuple):
     names: dict[int, str]
 
 
-def tree(order: Sequence[Node], calls: Sequence[Call], losses: Sequence[int] = ()) -> ModuleTree:
+def tree(
+    order: Sequence[Node],
+    calls: Sequence[Call],
+    losses: Sequence[int] = (),
+    samples: Set[int] | None = None,
+) -> ModuleTree:
     """The tree of a step's nodes, which stand in the order of recording.
 
     losses: the nodes that a backward began with.  What neither they nor a call depends on, such as
-    the drawing of random numbers before the model is called, is a group by itself.
+    the drawing of random numbers before the model is called, is a group by itself.  samples: the
+    nodes that have a row for each sample, if it is known; data without, such as the running means
+    of a batch norm, hang at their readers as its weight does.
     """
     number = {node: k for k, node in enumerate(order)}
     sources = [[number[source] for source in node.inputs] for node in order]
-    placing = _Placing(order, sources, calls, losses)
+    placing = _Placing(order, sources, calls, losses, samples)
     groups, parents = placing.groups, [placing.group_of(k) for k in range(len(order))]
     starts = _starts(sources)
     names = _take_out_single(groups, parents)
@@ -103,8 +110,10 @@ class _Placing:
         sources: list[list[int]],
         calls: Sequence[Call],
         losses: Sequence[int],
+        samples: Set[int] | None,
     ) -> None:
         self.order, self.groups = order, [Group("", "", "", -1)]
+        self._samples = samples
         self._known: dict[tuple[str, int, int], int] = {}
         self._keys: dict[str, int] = {}  # how many groups have asked for a key
         self._ends: dict[tuple[str, str], list[int]] = {}  # of (root, path), where its calls ended
@@ -120,7 +129,7 @@ class _Placing:
     def group_of(self, number: int) -> int:
         """The group of a node."""
         node = self.order[number]
-        if not node.inputs and node.op is not leaf.data and number in self._read:
+        if not node.inputs and number in self._read and not self._stands(number):
             return HANGING
         if not node.inputs and not node.scope:
             return 0
@@ -134,6 +143,11 @@ class _Placing:
         for path, shown, kind in self._parts(name, node.scope):
             parent = self._called(parent, name, path, shown, kind, number)
         return parent
+
+    def _stands(self, number: int) -> bool:
+        """Whether a leaf is a box of its own: what the model is given, not what it has."""
+        known = self._samples is None or number in self._samples
+        return self.order[number].op is leaf.data and known
 
     def _first_nodes(self) -> list[int]:
         """Of each outermost call the first node that says it is in it."""

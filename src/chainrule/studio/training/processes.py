@@ -1,7 +1,8 @@
 """One training at a time, in a process of its own that ends with the server.
 
-The process is ``python -m chainrule train SYSTEM --json --record``: what a person would type.  It
-writes its run folder as always, with chosen steps; nothing of it waits for a page.
+The process is ``python -m chainrule train SYSTEM --json --record``, or of a script
+``chainrule run --record FILE``: what a person would type.  It writes its run folder as always, with
+chosen steps; nothing of it waits for a page.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import IO, Any
 
 from chainrule.errors import UsageError, did_you_mean, message
@@ -22,7 +25,7 @@ from chainrule.systems import SYSTEMS
 
 __all__ = ["BusyError", "Training", "systems"]
 
-COMMAND = (sys.executable, "-m", "chainrule", "train")
+COMMAND = (sys.executable, "-m", "chainrule")
 PATIENCE = 5.0  # seconds from SIGINT to kill; a step and its checkpoint take less
 LINES = 20  # of what it says on standard error
 OUTPUT = 10_000_000  # characters of its result that are kept
@@ -64,16 +67,21 @@ class Training:
             remedy = did_you_mean(system, SYSTEMS)
             needs = "one of " + ", ".join(SYSTEMS)
             raise UsageError(message("train", repr(system), needs, remedy=remedy))
+        self._begin(system, ["train", system, "--json", "--record"])
+
+    def run_script(self, script: Path) -> None:
+        """Run a script recorded.  Raises BusyError while something else runs."""
+        self._begin(script.name, ["run", "--record", str(script)])
+
+    def _begin(self, name: str, words: Sequence[str]) -> None:
         with self._lock:
             if self._process is not None and self._process.poll() is None:
-                raise BusyError(
-                    f"{self._system} is being trained, and one training runs at a time."
-                )
+                raise BusyError(f"{self._system} runs, and one thing runs at a time.")
             if self._ended:
                 raise BusyError("The studio is ending.")
             self._lines, self._output = deque(maxlen=LINES), []
             self._process = subprocess.Popen(
-                [*COMMAND, system, "--json", "--record"],
+                [*COMMAND, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -82,7 +90,7 @@ class Training:
                 env=os.environ | {"PYTHONIOENCODING": "utf-8"},
                 start_new_session=True,  # Ctrl-C in the terminal is ours, and we tell it
             )
-            self._system, self._started = system, datetime.now(UTC).isoformat()
+            self._system, self._started = name, datetime.now(UTC).isoformat()
             self._readers = [
                 _reading(self._process.stdout, self._keep_output),
                 _reading(self._process.stderr, self._keep_line),
@@ -102,7 +110,9 @@ class Training:
                 }
             code = self._process.poll()
             result = self._result(code)
-            state = "running" if code is None else "finished" if result else "failed"
+            # A script that ends well says what it likes.
+            ended = "finished" if result or (code == 0 and self._is_script) else "failed"
+            state = "running" if code is None else ended
             if state == "failed" and code in (130, -signal.SIGINT, -signal.SIGTERM):
                 state = "interrupted"
             number = self._process.pid
@@ -129,6 +139,10 @@ class Training:
                 process.wait()
         for reader in self._readers:
             reader.join(1)
+
+    @property
+    def _is_script(self) -> bool:
+        return self._system not in SYSTEMS
 
     def _result(self, code: int | None) -> dict[str, Any] | None:
         """What it printed, once it has ended and that is a JSON document."""

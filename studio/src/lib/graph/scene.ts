@@ -85,8 +85,10 @@ export interface Seen {
   readonly y: number;
 }
 
-export const LEAST = 0.2; // a box is then as small as what can still be hit
+export const LEAST = 0.01;
 export const MOST = 3;
+export const SMALL = 0.2; // any drawing can be made as small as this, and none smaller than all of it
+export const HIT = 0.14; // from here on a box can be hit: 24 pixels
 
 export function seenOf(text: string | null): Seen | null {
   const found = /^(\d{1,2}(?:\.\d{1,4})?),(-?\d{1,7}),(-?\d{1,7})$/.exec(text ?? "");
@@ -96,19 +98,19 @@ export function seenOf(text: string | null): Seen | null {
 }
 
 export const seenText = (seen: Seen) =>
-  `${Number(seen.k.toFixed(3))},${Math.round(seen.x)},${Math.round(seen.y)}`;
+  `${Number(seen.k.toFixed(4))},${Math.round(seen.x)},${Math.round(seen.y)}`;
 
-/** All of it, as large as the screen allows; of what does not fit, its beginning. */
+/** All of it, as large as the screen allows. */
 export function fit(scene: Scene, width: number, height: number, margin = 16): Seen {
   const across = (width - 2 * margin) / Math.max(scene.width, 1);
   const down = (height - 2 * margin) / Math.max(scene.height, 1);
   const k = Math.min(1.25, Math.max(LEAST, Math.min(across, down)));
-  const centred = (size: number, of: number) => Math.max(margin, (of - k * size) / 2);
+  const centred = (size: number, of: number) => (of - k * size) / 2;
   return { k, x: centred(scene.width, width), y: centred(scene.height, height) };
 }
 
-/** Detail that there is room for: a name, its shape, a picture, numbers. */
-export type Detail = 0 | 1 | 2 | 3 | 4;
+/** Detail that there is room for: a name on its side, a name, its shape, a picture, numbers. */
+export type Detail = 0 | 1 | 2 | 3 | 4 | 5;
 
 export const detailAt = (k: number): Detail =>
-  k < 0.24 ? 0 : k < 0.28 ? 1 : k < 0.31 ? 2 : k < 1 ? 3 : 4;
+  k < 0.085 ? 0 : k < 0.24 ? 1 : k < 0.28 ? 2 : k < 0.31 ? 3 : k < 1 ? 4 : 5;

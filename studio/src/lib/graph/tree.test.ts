@@ -159,5 +159,7 @@ test("paths and places", () => {
   for (const none of [null, "", "0,1,1", "99,0,0", "1,a,0"]) expect(seenOf(none)).toBeNull();
   const scene = { width: 1000, height: 100, boxes: [], lines: [] };
   expect(fit(scene, 532, 400)).toEqual({ k: 0.5, x: 16, y: 175 });
-  expect([0.2, 0.25, 0.29, 0.9, 1].map(detailAt)).toEqual([0, 1, 2, 3, 4]);
+  const wide = { ...scene, width: 20_000 };
+  expect(seenOf(seenText(fit(wide, 532, 400)))).toEqual({ k: 0.025, x: 16, y: 199 });
+  expect([0.08, 0.2, 0.25, 0.29, 0.9, 1].map(detailAt)).toEqual([0, 1, 2, 3, 4, 5]);
 });

@@ -1,7 +1,7 @@
 /** A recorded step as a tree of modules: what stands in what, what feeds what. No layout. */
 
 import { ask, type Figure } from "../api";
-import { ofStep, type At, type Direction, type Edit, type Seed } from "../record";
+import { ofStep, type At, type Direction, type Edit, type Loop, type Seed } from "../record";
 
 export interface Group {
   readonly key: string; // its name in links
@@ -34,6 +34,7 @@ export interface Answer {
   readonly where: readonly string[];
   readonly meta: readonly Readonly<Record<string, string>>[];
   readonly samples: readonly number[];
+  readonly fused?: Readonly<Record<number, Loop>>; // by node; a saved graph has none
 }
 
 /** Root mean squares of all nodes for one sample. */
@@ -289,6 +290,20 @@ export function turnedGroup(open: ReadonlySet<number>, group: number): Set<numbe
   const groups = new Set(open);
   if (!groups.delete(group)) groups.add(group);
   return groups;
+}
+
+/** The open groups with those around a node open too. */
+export const withAround = (graph: Graph, open: ReadonlySet<number>, node: number): Set<number> =>
+  new Set([...open, ...around(graph, boxOf(graph, node))]);
+
+/** Of what was found the next after the one that is chosen, round and round; by: 1, or −1 back. */
+export function nextOf(
+  nodes: readonly number[],
+  chosen: number | null,
+  by: number,
+): number | undefined {
+  const at = chosen === null ? -1 : nodes.indexOf(chosen);
+  return nodes[(at + by + nodes.length) % nodes.length] ?? nodes[0];
 }
 
 /** The box that shows a node: a leaf's is its first reader's. */

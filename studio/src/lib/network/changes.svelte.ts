@@ -3,8 +3,11 @@
 import { ApiError } from "../api";
 import { place } from "../location.svelte";
 import { postEdit, type At, type Change } from "../record";
+import { link, type Selection } from "../selection";
 import { seedOf } from "./seeds";
-import { to } from "./where.svelte";
+
+/** The page that is open, with another selection. */
+const to = (changes: Partial<Selection>) => link(place.path, { ...place.selection, ...changes });
 
 /** A way to an edit: the one before it, and what was changed then. */
 interface Made {

@@ -2,13 +2,11 @@
 
 import { ApiError } from "../api";
 import {
-  getKept,
   getScales,
   getTiles,
   getView,
   type At,
   type Direction,
-  type Kept,
   type Kind,
   type Layer,
   type Scales,
@@ -44,7 +42,6 @@ const together = (...all: readonly Tiles[]): Tiles => new Map(all.flatMap((each)
 const REMEMBERED = 24; // views that were read, so that going back in time is immediate
 
 export class Reading {
-  kept = $state.raw<{ run: string; steps: Kept } | null>(null);
   now = $state.raw<Shown | null>(null);
   failure = $state.raw<ApiError | null>(null);
   scales = $state.raw<(Scales & { key: string }) | null>(null);
@@ -58,20 +55,6 @@ export class Reading {
   /** When what was asked for last is shown, or could not be. */
   get settled(): Promise<void> {
     return this.#latest;
-  }
-
-  /** Read which steps are kept; returns how to give that up. */
-  steps(run: string): () => void {
-    let current = true;
-    getKept(run).then(
-      (found) => {
-        if (current) [this.kept, this.failure] = [{ run, steps: found }, null];
-      },
-      (error: unknown) => {
-        if (current) this.failure = told(error);
-      },
-    );
-    return () => (current = false);
   }
 
   /** Read and show; an answer that comes after a newer question is dropped. */
@@ -102,10 +85,11 @@ export class Reading {
         ? this.#parameters
         : null;
     const what = direction === "bar" ? "bar" : "value";
+    const updating = direction === "update"; // a parameter that stays has no picture then
     const [found, layers, moved] = await Promise.all([
       getView(at, sample, order, direction, known === null),
-      getTiles(at, what, sample, order, known === null),
-      direction === "update" ? getTiles(at, "update", sample, order) : null,
+      getTiles(at, what, sample, order, known === null && !updating),
+      updating ? getTiles(at, "update", sample, order) : null,
     ]);
     const view = known ? { ...found, parameters: known.described } : found;
     const tiles = known ? together(known.tiles, layers) : layers;

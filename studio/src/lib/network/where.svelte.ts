@@ -2,7 +2,8 @@
 
 import { place } from "../location.svelte";
 import { cellsOf } from "../pictures";
-import { linkOf, type Direction, type Kept, type Kind, type Layer, type View } from "../record";
+import { linkOf, type Direction, type Kind, type Layer, type View } from "../record";
+import { RecordedStep } from "../recorded.svelte";
 import { link, type Selection } from "../selection";
 
 export const to = (changes: Partial<Selection>) =>
@@ -20,35 +21,16 @@ export function said(kind: Kind, direction: Direction): string {
 /** Nothing open: neither a layer nor a number. */
 export const OUT = { node: null, unit: null, number: null } as const;
 
-export class Where {
-  readonly #kept: () => Kept | undefined;
+export class Where extends RecordedStep {
   readonly #view: () => View | undefined;
 
-  /** kept: the steps of the run; view: what is shown of the step that is looked at. */
-  constructor(kept: () => Kept | undefined, view: () => View | undefined) {
-    this.#kept = kept;
+  /** view: what is shown of the step that is looked at. */
+  constructor(view: () => View | undefined) {
+    super("/network", true);
     this.#view = view;
   }
 
-  readonly chosen = $derived(place.selection);
-  readonly run = $derived(this.chosen.run);
   readonly direction = $derived<Direction>(this.chosen.mode ?? "value");
-  readonly sample = $derived(this.chosen.sample ?? 0);
-
-  get kind(): Kind {
-    const kept = this.#kept();
-    return this.chosen.kind ?? (kept && !kept.probe.length ? "batch" : "probe");
-  }
-
-  get steps(): readonly number[] {
-    return this.#kept()?.[this.kind] ?? [];
-  }
-
-  /** Without a step in the URL the newest one, also as the run goes on. */
-  get step(): number | null {
-    return this.chosen.step ?? this.steps.at(-1) ?? null;
-  }
-
   readonly opened = $derived(this.chosen.number === null ? null : linkOf(this.chosen.number));
 
   get layer(): Layer | undefined {
@@ -71,17 +53,6 @@ export class Where {
     const [, row = 0, column] = this.#units;
     const found = layer.rows ? row * layer.columns + (column ?? 0) : row;
     return found < cellsOf(layer) ? found : null;
-  }
-
-  /** The link to the step of a kind that is nearest to the one that is looked at. */
-  nearest(kind: Kind, changes: Partial<Selection> = {}): string {
-    const known = this.#kept()?.[kind] ?? [];
-    const far = (each: number) => Math.abs(each - (this.step ?? 0));
-    const best = known.reduce(
-      (found, each) => (far(each) < far(found) ? each : found),
-      known[0] ?? 0,
-    );
-    return to({ kind, step: best, sample: null, number: null, edit: null, seed: null, ...changes });
   }
 }
 

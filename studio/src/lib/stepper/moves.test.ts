@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { arrived, judge, movesOf, movesUntil } from "./moves";
+import { arrived, judge, movesOf, movesUntil, nameOf, usedAgain } from "./moves";
 import type { Node, Numbers, Signal } from "./script";
 
 const one: Numbers = { shape: [], values: [1], hex: ["0x1.0000000000000p+0"] };
@@ -45,6 +45,20 @@ test("a value is on the board after its move, an error signal after its last add
   expect(movesUntil(moves, 0, "forward")).toBe(0);
   expect(movesUntil(moves, 0, "backward")).toBe(8);
   expect([6, 7, 8, 11].map((made) => arrived(moves, made, 3))).toEqual([null, 1, 2, 2]);
+});
+
+test("what is sent again lights up, and each move has a name", () => {
+  const twice = signals.map((each) => ({ ...each, uses: each.of === 4 ? 2 : 1 }));
+  expect(moves.map((move) => usedAgain(move, twice).join())).toEqual(
+    ["", "", "", "", "4", "4", "", "", "", "", ""], // y and z are each sent what L has
+  );
+  expect(usedAgain(undefined, twice)).toEqual([]);
+  const rules = ["L̄", "z̄", "ȳ", "w̄"].map((plain) => ({
+    ...{ name: plain, plain, chain: null, rule: null, addends: [] },
+  }));
+  expect([undefined, ...moves].map((move) => nameOf(move, nodes, rules)).join(" ")).toBe(
+    "given values v v v L̄ z̄ ȳ w̄ w̄ gradient check update loss after",
+  );
 });
 
 const guess = {

@@ -1,6 +1,6 @@
 /** The moves of a script: what is on the board after so many of them. */
 
-import type { Guess, Script, Signal } from "./script";
+import type { Guess, Rule, Script, Signal } from "./script";
 
 export type Move =
   | { readonly phase: "forward"; readonly node: number }
@@ -40,6 +40,27 @@ export function arrived(moves: readonly Move[], made: number, row: number): numb
     .slice(0, made)
     .findLast((move) => move.phase === "backward" && move.row === row);
   return found?.phase === "backward" ? found.addends : null;
+}
+
+/** Error signals that a move sends again, though they were computed once. */
+export function usedAgain(move: Move | undefined, signals: readonly Signal[]): readonly number[] {
+  if (move?.phase !== "backward") return [];
+  const addend = signals[move.row]?.addends[move.addends - 1];
+  const uses = signals.find((signal) => signal.of === addend?.reader)?.uses ?? 0;
+  return addend && uses > 1 ? [addend.reader] : [];
+}
+
+const ENDS = { check: "gradient check", update: "update", after: "loss after" } as const;
+
+/** What a move computes, in words. */
+export function nameOf(
+  move: Move | undefined,
+  nodes: Script["nodes"],
+  rules: readonly Rule[],
+): string {
+  if (!move) return "given values";
+  if (move.phase === "forward") return nodes[move.node]?.name ?? "";
+  return move.phase === "backward" ? (rules[move.row]?.plain ?? "") : ENDS[move.phase];
 }
 
 export interface Verdict {
