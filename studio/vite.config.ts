@@ -5,6 +5,7 @@ import { woff2Only } from "./fonts.ts";
 export default defineConfig({
   plugins: [svelte(), woff2Only()],
   build: {
+    rolldownOptions: { checks: { bundlerTimings: false } },
     outDir: "../src/chainrule/studio/assets",
     emptyOutDir: true,
     assetsDir: "hashed", // the server lets browsers keep these for ever

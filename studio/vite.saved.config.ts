@@ -17,6 +17,7 @@ export default defineConfig({
   publicDir: false,
   define: { "process.env.NODE_ENV": '"production"' },
   build: {
+    rolldownOptions: { checks: { bundlerTimings: false } },
     outDir: "../src/chainrule/studio/assets/saved",
     emptyOutDir: true,
     assetsInlineLimit: Number.MAX_SAFE_INTEGER,

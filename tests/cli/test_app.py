@@ -65,6 +65,18 @@ def test_a_misspelt_verb():
     assert done.stderr == "chainrule: No such command 'trian'. Did you mean 'train'?\n"
 
 
+def test_wrong_use_names_the_help_that_says_more(capsys):
+    for words, help_of in (
+        [["nonsense"], ""],
+        [["eval"], " eval"],
+        [["studio", "--port", "x"], " studio"],
+    ):
+        assert main(words) == 2
+        error = capsys.readouterr().err
+        assert error.endswith(f"chainrule{help_of} --help shows what there is.\n")
+        assert len(error.splitlines()) == 1
+
+
 def test_the_unexpected_is_one_message_and_a_hint(monkeypatch, capsys):
     monkeypatch.setattr(doctor_verb, "_folder", lambda: 1 / 0)
     assert main(["doctor"]) == 1

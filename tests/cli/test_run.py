@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from chainrule.cli import main
+from chainrule.cli.output import command
 from chainrule.cli.torch_names import torch_is_chainrule
 from chainrule.train import open_run
 
@@ -211,8 +212,20 @@ def test_a_script_that_is_recorded(capsys, tmp_path, monkeypatch):
         "print(sys.argv[1:])\n"
     )
     assert main(["run", "--record", "mine.py", "--record", "all"]) == 0
-    assert capsys.readouterr().out == "recording into runs/mine-001\n['--record', 'all']\n"
+    assert capsys.readouterr().out == (
+        "recording into runs/mine-001\n['--record', 'all']\n"
+        f"kept 3 of 3 steps; to look at them: {command()} studio mine-001\n"
+    )
     records = open_run("last").records
     assert records.steps() == [0, 1, 2]
     assert records.statistics().losses.tolist() == pytest.approx([3, 1.92, 1.2288])
+    for verb in ("eval", "summary", "draw", "predict"):
+        assert main([verb, "mine-001"]) in (1, 2)
+        error = capsys.readouterr().err
+        assert "of one's own" in error or "record of a script" in error
+    assert main(["train", "--resume", "mine-001"]) == 2
+    assert "needs a run of chainrule train. Run the script again." in capsys.readouterr().err
+    script.write_text("print(1)")
+    assert main(["run", "--record", "mine.py"]) == 0
+    assert capsys.readouterr().out.endswith("recorded: the script called no backward()\n")
     assert main(["run", "--record", "often", "mine.py"]) == 2

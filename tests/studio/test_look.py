@@ -72,6 +72,7 @@ def test_losses(model):
     [
         (lambda net: cr.look(3, X), cr.UsageError, "got a int, needs a Module"),
         (lambda net: cr.look(net, X, Y, lambda out, y: out), cr.ShapeError, r"\(5, 3\)"),
+        (lambda net: cr.look(net, X, Y, 3), cr.UsageError, "needs a function"),
         (lambda net: cr.look(net, X[:, :, :4]), cr.ShapeError, "Linear"),
     ],
 )

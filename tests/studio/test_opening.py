@@ -76,7 +76,7 @@ def test_a_script_runs_and_is_recorded(client, tmp_path):
         time.sleep(0.1)
     assert (state["state"], state["system"]) == ("finished", "own.py"), state["lines"]
     (run,) = client.get("/api/runs").json()["runs"]
-    assert (run["name"], run["status"], run["title"]) == ("own-001", "recorded", "own.py")
+    assert (run["name"], run["status"], run["title"]) == ("own-001", "finished", "own.py")
     assert client.get("/api/runs/own-001/steps").json()["batch"] == [0, 1, 2]
 
 

@@ -45,6 +45,18 @@ def test_a_result_is_the_end(runs, make_run, change_config):
     assert (found["status"], found["results"], found["seconds"]) == ("finished", figures, 1.5)
 
 
+def test_a_script_and_a_trainer_of_ones_own_are_runs_too(runs, tmp_path):
+    own = {"system": None, "script": "/somewhere/mine.py"}
+    run = Run.create("mine", own, tmp_path / "runs" / "mine-001")
+    run.release()
+    wanted = {"status": "recorded", "system": "", "title": "mine.py", "epochs": 0}
+    assert wanted.items() <= only(runs).items() and only(runs)["error"] is None
+    run.write_config(run.config | {"result": {}})
+    assert only(runs)["status"] == "finished"
+    run.write_config({"system": None, "model": {"name": "Net"}, "epochs": 1, "started": "2026"})
+    assert (only(runs)["status"], only(runs)["title"]) == ("recorded", "Net")
+
+
 def test_a_record_is_told(runs, make_run):
     record = make_run("xor-001").folder / "record"
     record.mkdir()

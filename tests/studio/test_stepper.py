@@ -35,6 +35,12 @@ def test_next_values_are_the_updated_ones_to_the_last_bit():
         assert again["value"] == row["value"]
 
 
+def test_a_division_by_zero_is_shown_as_it_is():
+    found = stepper({"formula": "L = 2*w/0", "values": "w = 0.8"})
+    loss = next(node for node in found["nodes"] if node["name"] == "L")
+    assert "Infinity" in str(loss["value"]) and "/0" in str(loss)
+
+
 @pytest.mark.parametrize(
     ("given", "of", "column", "words"),
     [

@@ -44,6 +44,28 @@ def test_its_steps_are_kept(tmp_path):
     assert tape.entry(inputs).value.tolist() == X[:4].tolist()
 
 
+def test_what_a_script_chooses_from_its_data_is_the_batch(tmp_path):
+    """Rows of a larger array, drawn before, some of them of integers; means along each row."""
+    run = Run.create("script", {}, tmp_path / "run")
+    cr.manual_seed(0)
+    words, order = cr.randint(0, 5, (40, 3)), cr.randperm(40)
+    net = nn.Sequential(nn.Embedding(5, 8), nn.LayerNorm(8), nn.Flatten(), nn.Linear(24, 5))
+    optimizer = optim.SGD(net.parameters(), lr=0.1)
+    with recorded(run, "all"):
+        for chosen in (slice(0, 8), order[8:16]):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(words[chosen]), words[chosen][:, 0]).backward()
+            optimizer.step()
+    for step, chosen in enumerate((slice(0, 8), order[8:16])):
+        kept, tape = run.records.read(step), run.records.tape(step)
+        assert (kept["batch"], kept["rows"]) == (8, 4)
+        data = [node for node in tape.graph if node.op.name == "data"]
+        assert data[0].shape == (8, 3) and {node.shape[0] for node in data} == {8}
+        assert tape.entry(data[0]).value.tolist() == words[chosen][:4].tolist()
+        assert tape["1"].value.shape == (4, 3, 8)
+        assert {node.op.name for node in tape.graph}.isdisjoint({"random_bits", "argsort"})
+
+
 def test_chosen_steps_of_a_script_that_fails(tmp_path):
     run = Run.create("script", {}, tmp_path / "run")
 

@@ -123,8 +123,9 @@ def main(args: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # no terminal is too old for a message
+    given = list(sys.argv[1:] if args is None else args)
     try:
-        given = _completed(sys.argv[1:] if args is None else args)
+        given = _completed(given)
         click_command = typer.main.get_command(command_line(_verbs_of(given)))
         done = click_command.main(given, prog_name="chainrule", standalone_mode=False)
         sys.stdout.flush()
@@ -134,12 +135,12 @@ def main(args: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  what is left to flush goes there
         return 141  # 128 + SIGPIPE, as of any program in a pipe
     except Exception as error:
-        return _failed(error)
+        return _failed(error, given)
     return done if isinstance(done, int) else 0
 
 
-def _failed(error: Exception) -> int:
-    """Tell what went wrong; returns the exit code."""
+def _failed(error: Exception, given: Sequence[str]) -> int:
+    """Tell what went wrong with the command line ``given``; returns the exit code."""
     if os.environ.get("CHAINRULE_TRACEBACK"):
         traceback.print_exc()
     if isinstance(error, ChainruleError):
@@ -147,7 +148,11 @@ def _failed(error: Exception) -> int:
         return 2 if isinstance(error, UsageError) else 1
     tell = getattr(error, "format_message", None)
     if tell is not None:  # typer's: wrong use
-        _complain(f"chainrule: {tell()}")
+        text = tell()
+        if "Did you mean" not in text:
+            verb = f" {given[0]}" if given and given[0] in VERBS else ""
+            text = f"{text.rstrip('.')}. {command()}{verb} --help shows what there is."
+        _complain(f"chainrule: {text}")
         return int(getattr(error, "exit_code", 2))
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""

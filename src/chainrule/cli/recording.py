@@ -24,6 +24,7 @@ def completed(args: Sequence[str]) -> list[str]:
     found = list(args)
     for k, arg in enumerate(found):
         after = found[k + 1] if k + 1 < len(found) else ""
-        if arg == "--record" and not Wanted.reads(after):
+        said = "=" in after and after[:1] != "-"  # if it can't be read, that is what is wrong
+        if arg == "--record" and not said and not Wanted.reads(after):
             found[k] = "--record=auto"
     return found

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from chainrule.cli import recording
-from chainrule.cli.output import say
+from chainrule.cli.output import command, say
 from chainrule.cli.torch_names import torch_is_chainrule
 from chainrule.errors import ChainruleError, NameNotFoundError, UsageError, message
 from chainrule.train.record import Wanted
@@ -59,8 +59,21 @@ def run(
     try:
         with recorded(made, wanted):
             _run(script, path, arguments)
+        made.write_config(made.config | {"result": {}})
     finally:
         made.release()
+        _say_what_is_kept(made)
+
+
+def _say_what_is_kept(made: Run) -> None:
+    """How many steps can be looked at, and where; or why there are none."""
+    steps, kept = len(made.records.statistics()), len(made.records.steps())
+    if kept:
+        say(f"kept {kept} of {steps} steps; to look at them: {command()} studio {made.folder.name}")
+    elif steps:
+        say(f"none of {steps} steps was among those to keep: --record alone chooses some")
+    else:
+        say("no step was recorded: the script called no backward()")
 
 
 def _run(script: str, path: Path, arguments: list[str] | None) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule import models
+from chainrule.cli.output import command
 from chainrule.errors import UsageError, did_you_mean, message
 from chainrule.systems import SYSTEMS
 from chainrule.train.runs import RUNS, open_run
@@ -29,7 +30,12 @@ def model_of(name: str, verb: str) -> Any:
     if name in models.MODELS:
         return models.build(name)
     if name == "last" or (RUNS / name).exists() or Path(name).exists():
-        spec = open_run(name).config["model"]
+        run = open_run(name)
+        spec = run.config.get("model")
+        if not isinstance(spec, dict) or "config" not in spec:
+            got, needs = f"{run}, a run of one's own code", "the run of a system"
+            remedy = f"{command()} studio {run.folder.name} shows what it computed"
+            raise UsageError(message(verb, got, needs, remedy=remedy))
         return models.build(spec["name"], **spec["config"])
     known = [*networks(), *models.MODELS]
     needs = "a system (" + ", ".join(networks()) + ") or a run"

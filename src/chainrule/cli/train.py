@@ -196,6 +196,9 @@ def _resume(name: str, epochs: int | None, json: bool, **new: Any) -> None:
     config = run.config
     system, data = str(config.get("system")), str(config.get("data"))
     if system not in SYSTEMS or data not in SYSTEMS[system].recipes:
+        if config.get("system") is None:
+            got, needs = f"{run}, the record of a script", "a run of chainrule train"
+            raise UsageError(message("train", got, needs, remedy="Run the script again"))
         got = f"{run}, a run of {system} on {data}"
         raise UsageError(message("train", got, "a system and data set of this chainrule"))
     given = {name: value for name, value in new.items() if value is not None}
@@ -300,6 +303,8 @@ class _Printed:
             say("\nnext:")
             for text in report.next:
                 say(f"  {command()} {text.replace('RUN', quote(_name(self.run, last=True)))}")
+            if session.choices.record not in (None, "none"):
+                say(f"  {command()} studio {quote(_name(self.run, last=True))}")
 
 
 def _name(run: Run, last: bool = False) -> str:

@@ -147,12 +147,13 @@ class Writer:
         down: list[float] = []
         negative = self._collect(node, factors, divisors, up, down, top=True)
         coefficient = 1.0
+        zeros = [value for value in down if value == 0]  # written: a number of text has no ∞
         if len(up) + len(down) > 1 or (not factors and up):
             for value in up:
                 coefficient *= value
             for value in down:
-                coefficient /= value
-            up, down = ([] if coefficient == 1 and factors else [coefficient]), []
+                coefficient /= value or 1.0
+            up, down = ([] if coefficient == 1 and factors else [coefficient]), zeros
         if up and up[0] < 0:
             up, negative = [-up[0]], not negative
         if up and not (up[0] == 1 and factors):

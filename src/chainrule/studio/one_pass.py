@@ -57,6 +57,9 @@ def _loss(output: Any, y: Any, loss: Loss | None) -> Tensor:
         if loss is None:
             got = f"a model that gives a {type(output).__name__}"
             raise UsageError(message("look", got, "a tensor", remedy=remedy))
+    if loss is not None and not callable(loss):
+        got, needs = f"loss={loss!r:.40}", "a function (output, y) -> a number"
+        raise UsageError(message("look", got, needs))
     if loss is not None:
         value = loss(output, y)
     elif y is None:

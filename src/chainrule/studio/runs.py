@@ -146,6 +146,8 @@ def _described(name: str, folder: Path) -> Json:
         _check(folder, config)
     except ChainruleError as error:
         remedy = f"Put the file back, or remove the folder {folder}."
+        if "Another release" in str(error):  # nothing is wrong with it
+            remedy = None
         return summary | {"error": str(error), "remedy": remedy}
     result = config.get("result")
     return summary | plain_json(

@@ -151,7 +151,18 @@ def _followed(order: Sequence[Node], count: int) -> tuple[set[Node], set[Node]]:
     for node in reversed(order):
         if node in found and isinstance(node.op, Elementwise):
             found.update(s for s in node.inputs if s.shape == node.shape and s.op is not parameter)
+        elif node in found and _repeats_rows(node, count):
+            found.add(node.inputs[0])
     return found, several
+
+
+def _repeats_rows(node: Node, count: int) -> bool:
+    """Whether its source has the samples too: a mean of each row, repeated along the row."""
+    if node.op.name not in ("expand", "reshape"):
+        return False
+    source = node.inputs[0]
+    same = node.op.name == "reshape" or len(source.shape) == len(node.shape)
+    return same and source.shape[:1] == (count,) and source.op is not parameter
 
 
 def _keeps_samples(node: Node, found: set[Node]) -> bool:

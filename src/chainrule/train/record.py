@@ -37,6 +37,8 @@ __all__ = ["Recording", "Schedule", "Wanted"]
 KEPT, BYTES = 200, 256 << 20  # of steps, at most
 BATCH, PROBE = 4, 16  # samples
 SHARE = 0.04  # of the training's time that kept steps may take
+EARLY = 16  # steps at the beginning, of which 0, 1, 2, 4, 8 are kept whatever they take
+GRANT = 0.3  # seconds that they may take of any training whose length is known: a short one is seen
 PERIOD = 1e-3  # seconds between two rows of figures, at least
 # What stands behind the figures of a step: of its first group, and samples a second with their
 # loading, since the step before.
@@ -113,32 +115,39 @@ class Schedule:
     def __init__(self, wanted: Wanted, total: int | None) -> None:
         self._wanted, self._total = wanted, total
         self.stride = 1 if total is None else max(1, -(-total // (KEPT - 20)))
-        self._begun, self._spent = time.perf_counter(), 0.0
+        self._begun, self._spent, self._free = time.perf_counter(), 0.0, 0.0
+        self._step = 0  # the one that was asked for last
         self.writing = 0.0  # seconds that the writer has worked, which takes a core
 
     def wants(self, step: int) -> bool:
         """Whether this step is kept."""
+        self._step = step
         if self._wanted.steps is not None:
             return step in self._wanted.steps
         return self._wanted.every or self.chooses(step)
 
     def chooses(self, step: int) -> bool:
         """Whether it would be kept if nobody had asked for steps."""
-        if step < 16 and step & (step - 1) == 0:  # 0, 1, 2, 4, 8
+        if step < EARLY and step & (step - 1) == 0:  # 0, 1, 2, 4, 8
             return True
         if step == (self._total or 0) - 1:
             return True
         # Steps wait for the slowest core: what the writer takes of one, all of them lose.
-        spent, whole = self._spent + 2 * self.writing, time.perf_counter() - self._begun
-        return self._is_even(step) and spent <= SHARE * whole
+        spent = self._spent + 2 * (self.writing - self._free)
+        whole = time.perf_counter() - self._begun
+        granted = GRANT * step / self._total if self._total else 0.0
+        return self._is_even(step) and spent <= max(SHARE * whole, granted)
 
     def _is_even(self, step: int) -> bool:
         power = step & (step - 1) == 0 and step < 2 * self.stride
         return power or step % self.stride == 0
 
     def took(self, seconds: float) -> None:
-        """Keeping a step has taken so long."""
-        self._spent += seconds
+        """Keeping a step has taken so long; the early ones, which load and compile, are free."""
+        if self._step < EARLY:
+            self._free = self.writing
+        else:
+            self._spent += seconds
 
     def thinned(self, kept: Mapping[int, int]) -> list[int]:
         """The steps to give up: too many of them, or (step -> bytes) too large together."""
@@ -183,6 +192,7 @@ class Recording(Callback):
         self._before: dict[str, Any] = {}
         self._program: Traced | None = None  # whose fused values are noted
         self._ended = self._rate = 0.0  # of the step before; of the one that runs
+        self._worked = 0.0  # seconds of this thread before the step
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Open the folder; choose the probe's samples."""
@@ -196,7 +206,8 @@ class Recording(Callback):
 
     def on_step_begin(self, trainer: Trainer) -> None:
         """If the step is to be kept: the probe, then a tape for the step."""
-        self._began, step = time.perf_counter(), trainer.place.step
+        self._began, self._worked = time.perf_counter(), time.thread_time()
+        step = trainer.place.step
         wants = trainer.single or self._wants_row(step)
         trainer.statistics = self._statistics if wants and self._writer is not None else None
         self._rate = trainer.optimizer.param_groups[0]["lr"]
@@ -235,7 +246,7 @@ class Recording(Callback):
             tape, self._tape = self._tape, None
             tape.__exit__(None, None, None)
             self._keep_step(trainer, writer, step, tape)
-            self._schedule.took(time.perf_counter() - self._began)
+            self._schedule.took(time.thread_time() - self._worked)
         if writer.failure is not None:
             self._close(trainer)
         self._ended = begun

@@ -13,6 +13,7 @@ import numpy as np
 from chainrule.ops import leaf
 from chainrule.ops.random import random_bits
 from chainrule.tape import Tape, kept_step, record
+from chainrule.tape.entered import entered
 from chainrule.train.record import BATCH, Schedule, Wanted
 from chainrule.train.records import Writer
 from chainrule.train.runs import Run
@@ -43,16 +44,17 @@ class _Keeper:
         self.writer, self._schedule = writer, Schedule(wanted, None)
 
     def __call__(self, tape: Tape) -> None:
-        begun, writer, step = time.perf_counter(), self.writer, tape.step
+        begun, writer, step = time.thread_time(), self.writer, tape.step
         loss = _loss(tape)
         found = dict(_of_parameters(tape))
         writer.add_row(step, 0, loss, [list(found)], [list(found.values())])
         if self._schedule.wants(step):
-            kept = kept_step(tape, _batch(tape), BATCH)
+            shown = entered(tape)
+            kept = kept_step(shown, _batch(shown), BATCH)
             writer.keep(step, "batch", kept | {"step": step, "epoch": 0, "loss": loss})
             for old in self._schedule.thinned(writer.sizes):
                 writer.give_up(old)
-        self._schedule.took(time.perf_counter() - begun)
+        self._schedule.took(time.thread_time() - begun)
 
 
 def _loss(tape: Tape) -> float:
@@ -76,6 +78,6 @@ def _batch(tape: Tape) -> int:
     """How many samples: the first size that most arrays of data, or of drawn numbers, have."""
     begun = (leaf.data, random_bits)
     sizes: Counter[Any] = Counter(
-        node.shape[0] for node in tape.graph if node.op in begun and node.shape
+        node.shape[0] for node in tape._step.order if node.op in begun and node.shape
     )
     return sizes.most_common(1)[0][0] if sizes else 0

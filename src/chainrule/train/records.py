@@ -134,7 +134,7 @@ class Writer:
         """``step``: where the training begins; what was recorded from there on is given up."""
         self.records, self.failure = Records(folder), None
         self.sizes: dict[int, int] = {}
-        self.seconds = 0.0  # of work
+        self.seconds = 0.0  # of work on kept steps; waiting for the disk or for a core is none
         self._rows: list[tuple[Any, ...]] = []
         self._names: Sequence[Sequence[tuple[str, str]]] = ()
         self._flushed = time.monotonic()
@@ -220,9 +220,10 @@ class Writer:
             with _opened(self.records._database, "rw") as database:
                 database.execute("PRAGMA synchronous=NORMAL")  # whole, if not to the last row
                 while (job := self._jobs.get()) is not None:
-                    begun = time.perf_counter()
+                    begun = time.thread_time()
                     self._do(database, *job)
-                    self.seconds += time.perf_counter() - begun
+                    if job[0] != "rows":
+                        self.seconds += time.thread_time() - begun
         except Exception as error:
             self.failure = error
             while self._jobs.get() is not None:  # who waits for a place in the queue gets one

@@ -135,7 +135,8 @@ class Run:
         """The last checkpoint's parts, or a CheckpointError that says why there is none."""
         if not self.checkpoint.exists():
             got = f"{self.folder}, which has no checkpoint"
-            why = "It ended before the first was kept"
+            own = self.config.get("system") is None
+            why = "It is the record of a script" if own else "It ended before the first was kept"
             others = [run for run in _by_age() if run.checkpoint.exists()]
             remedy = f"The newest run with one: {others[-1].folder.name}" if others else ""
             raise CheckpointError(message("run", got, "a run with one", why=why, remedy=remedy))

@@ -97,6 +97,8 @@ export async function answer(path: string, options?: RequestInit): Promise<Respo
     throw new ApiError(0, "The studio's server does not answer.", "chainrule studio starts it.");
   });
   if (response.ok) return response;
+  if (response.status === 403)
+    throw new ApiError(403, "This page's key is not the studio's.", "Open the link printed last.");
   const body: unknown = await response.json().catch(() => null);
   const said = (body ?? {}) as { error?: string; remedy?: string };
   throw new ApiError(

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { date, figure, headline, number, words } from "./format";
+import { date, figure, headline, number, recordCommand, words } from "./format";
 
 test.each([
   [0.0211234, "0.02112"],
@@ -34,4 +34,10 @@ test("the headline is of the validation data, and a loss only where there is not
 test("what is no date is nothing", () => {
   expect(date("")).toBe("");
   expect(date("2026-01-02T03:04:05+00:00")).toMatch(/Jan 2026/);
+});
+
+test("the command that makes a record is that of the run", () => {
+  expect(recordCommand({ system: "lenet", title: "" })).toBe("chainrule train lenet --record");
+  expect(recordCommand({ system: "", title: "mine.py" })).toBe("chainrule run --record mine.py");
+  expect(recordCommand(undefined)).toBe("chainrule train SYSTEM --record");
 });

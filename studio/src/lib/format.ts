@@ -1,6 +1,6 @@
 /** Numbers, names and dates as people read them. */
 
-import type { Figure, Figures } from "./api";
+import type { Figure, Figures, Run } from "./api";
 
 const MINUS = "−";
 
@@ -39,4 +39,10 @@ const DATE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: 
 export function date(iso: string): string {
   const moment = new Date(iso);
   return Number.isNaN(moment.getTime()) ? "" : DATE.format(moment);
+}
+
+/** The command line that makes a run such as this one again, with a record. */
+export function recordCommand(run: Pick<Run, "system" | "title"> | undefined): string {
+  if (run?.title.endsWith(".py")) return `chainrule run --record ${run.title}`;
+  return `chainrule train ${run?.system || "SYSTEM"} --record`;
 }

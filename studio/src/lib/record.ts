@@ -93,6 +93,7 @@ export interface View {
   readonly layers: readonly Layer[];
   readonly parameters: readonly Layer[];
   readonly scores: Scores | null;
+  readonly labels: { readonly values: readonly number[] } | null; // the targets as recorded
   readonly targets: { readonly node: number; readonly values: readonly number[] } | null;
   readonly names: readonly string[];
   readonly edit: Edit | null;

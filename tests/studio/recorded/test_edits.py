@@ -93,7 +93,7 @@ def test_a_picture_in_a_row(client, made):
     row = X[7, 0] + 1
     one = [{"kind": "input", "node": 0, "pixels": pixels(row)}]
     edit = made(sample=2, edits=one)
-    assert edit["words"] == ["input of sample 2 is another one"]
+    assert edit["words"] == ["input of sample 2 is a picture of yours"]
     assert edit["edits"] == [{"kind": "input", "node": 0, "sample": 2}]
     found = np.frombuffer(numbers(client, 0, "value", edit["edit"]), "<f4").reshape(-1, 1, 6, 6)
     assert (found[2, 0] == row).all() and (found[3] == X[3]).all()

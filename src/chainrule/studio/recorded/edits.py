@@ -395,7 +395,7 @@ def _words(opened: Opened, changes: Sequence[Json]) -> list[str]:
     for change in changes:
         node, name = opened.nodes[change["node"]], opened.called(change["node"])
         if change["kind"] == "input":
-            found.append(f"{name} of sample {change['sample']} is another one")
+            found.append(f"{name} of sample {change['sample']} is a picture of yours")
         elif change["kind"] == "off":
             what = {2: "unit", 3: "row"}.get(len(node.shape), "map")
             found.append(f"{what} {change['map']} of {name} is off")

@@ -238,6 +238,10 @@ class Steps:
         """The model's data and calls with the scales of their pictures, for one sample."""
         step, sample = self._step(request), _number(request, "sample", 0)
         held, rows = step.held, step.held.rows()
+        if not rows:
+            got, needs = "a step whose data has no samples", "a batch that its model reads"
+            remedy = "The page Graph shows its values"
+            raise UsageError(message("studio", got, needs, remedy=remedy))
         if sample >= rows:
             raise UsageError(message("studio", f"sample {sample}", f"0 to {rows - 1}"))
         known = ("step", "epoch", "loss", "batch", "samples")
@@ -258,6 +262,7 @@ class Steps:
                 ],
                 "scores": _scores(step, sample),
                 "targets": targets(held, step.layers),
+                "labels": targets((step.before or step).held, step.layers),
                 "names": step.names,
                 "edit": step.edit,
                 "seed": step.edit["seed"] if step.edit else recorded_seed(step),

@@ -85,7 +85,7 @@ def _surface(run: Run, step: int) -> dict[str, Any]:
         none = "The model of this run is none that this release of Chainrule builds."
         return {"none": none, "remedy": "Train its system again to see it."}
     if tuple(getattr(model, "input_shape", ())) != (2,):
-        none = "This picture is one of models with two inputs; this one has others."
+        none = "The plane is drawn for models with two inputs; this one has others."
         return {"none": none, "remedy": "chainrule train xor --record has one."}
     kept = run.records.read(step)
     inputs, targets = _points(config)
