@@ -135,7 +135,7 @@ class Run:
         """The last checkpoint's parts, or a CheckpointError that says why there is none."""
         if not self.checkpoint.exists():
             got = f"{self.folder}, which has no checkpoint"
-            own = self.config.get("system") is None
+            own = "script" in self.config
             why = "It is the record of a script" if own else "It ended before the first was kept"
             others = [run for run in _by_age() if run.checkpoint.exists()]
             remedy = f"The newest run with one: {others[-1].folder.name}" if others else ""
