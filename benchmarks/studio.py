@@ -115,7 +115,7 @@ def paint(context: Any, go: Callable[..., None]) -> None:
 def stroke(context: Any, go: Callable[..., None]) -> None:
     """Moves on the pad, each after the classes have answered the one before."""
     page = context.new_page()
-    go(page, "/network?run=lenet", ".layers canvas")
+    go(page, "/network?run=digits", ".layers canvas")
     pad = page.locator(".draw canvas").first
     box = pad.bounding_box()
     page.wait_for_timeout(1000)
@@ -214,6 +214,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
         cr.manual_seed(0)
+        train = ["train", "lenet", "--epochs", "1", "--record", "--out", "runs/digits"]
+        command = [sys.executable, "-m", "chainrule", *train]
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
         record(folder, "lenet", models.build("lenet5"), (32, 1, 28, 28), 1000)
         resnet = Chainrule(NETWORKS["resnet18"](), "plain", 2).model
         record(folder, "resnet18", resnet, (4, 3, 32, 32), 2)
