@@ -162,7 +162,7 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _our_error(request: Request, error: Exception) -> Response:
-    return _error(422, str(error), "Mend what it names, then look again.")
+    return _error(422, str(error), "Change what it names, then try again.")
 
 
 def _forgotten(request: Request, error: Exception) -> Response:

@@ -4,11 +4,14 @@ import type { Figure, Figures, Run } from "./api";
 
 const MINUS = "−";
 
-/** 4 significant digits; whole numbers in full. */
+const LONG = 1e7; // whole numbers from here on are shortened as others are
+
+/** 4 significant digits; whole numbers that are not long in full. */
 export function number(value: Figure): string {
   if (typeof value === "string") return value.replace("-", MINUS).replace("Infinity", "∞");
-  if (Number.isInteger(value)) return (value + 0).toLocaleString("en").replace("-", MINUS);
   const size = Math.abs(value);
+  if (Number.isInteger(value) && size < LONG)
+    return (value + 0).toLocaleString("en").replace("-", MINUS);
   const text = size >= 1e-3 && size < 1e6 ? value.toPrecision(4) : value.toExponential(3);
   return text.replaceAll("-", MINUS);
 }

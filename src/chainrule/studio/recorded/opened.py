@@ -15,6 +15,8 @@ from chainrule.inspect.update import Update
 from chainrule.studio.recorded.layers import Layer, find_layers, node_name, parameters_of
 from chainrule.studio.recorded.tree import ModuleTree, tree
 from chainrule.tape import Tape
+from chainrule.train.fused import fused_nodes
+from chainrule.train.records import Records
 
 __all__ = ["Opened"]
 
@@ -66,6 +68,12 @@ class Opened:
         """Each node in words; data that the model reads are called inputs."""
         inputs = {n: name for n, name in self.layers if not self.nodes[n].inputs}
         return [inputs.get(k) or node_name(node) for k, node in enumerate(self.nodes)]
+
+    def find_fused(self, records: Records, kind: str) -> dict[int, list[str]]:
+        """``fused``, once a training step's record knows it; the probe runs node by node."""
+        if kind == "batch" and not self.fused:
+            self.fused = fused_nodes(records.note("fused"), self.nodes)
+        return self.fused
 
     def called(self, number: int) -> str:
         """A node as a page calls it: its layer, else its name."""

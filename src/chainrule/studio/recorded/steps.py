@@ -73,7 +73,6 @@ from chainrule.studio.runs import Runs, plain_json
 from chainrule.studio.saved.export import file_answer, stepper_file
 from chainrule.studio.saved.graph_file import graph_file
 from chainrule.tape import tape_of
-from chainrule.train.fused import fused_nodes
 from chainrule.train.records import KINDS, Records
 
 __all__ = ["Steps"]
@@ -217,6 +216,7 @@ class Steps:
     def file(self, request: Request) -> Response:
         """The graph as one HTML file to keep: see ``graph_file.py``."""
         step, sample = self._step(request), self._sample(request)
+        step.fused = self._fused(request)
         asked = request.query_params
         name, kind = request.path_params["name"], _kind(request.path_params["kind"])
         content = graph_file(
@@ -454,11 +454,9 @@ class Steps:
         return self._opened(self._records(request), step, kind)
 
     def _fused(self, request: Request) -> dict[int, list[str]]:
-        """Of a training step the nodes that its compiled program never stores: see fused.py."""
-        step = self._recorded(request)
-        if not step.fused and _kind(request.path_params["kind"]) == "batch":
-            step.fused = fused_nodes(self._records(request).note("fused"), step.nodes)
-        return step.fused
+        """The nodes that the compiled program of this step never stores: see fused.py."""
+        kind = _kind(request.path_params["kind"])
+        return self._recorded(request).find_fused(self._records(request), kind)
 
     def _opened(self, records: Records, step: int, kind: str) -> Opened:
         path = records.path(step, kind)

@@ -54,7 +54,7 @@ def graph_file(
 
     answers: dict[str, Any] = {
         kept: {each: [number] if each == kind else [] for each in KINDS},
-        f"{at}/tree{end}": tree_page(step),
+        f"{at}/tree{end}": tree_page(step) | {"fused": step.fused},
     }
     for what in ("value", "update") if kind == "batch" else ("value",):
         answers[asked("sizes", sample=sample, what=what)] = sizes_page(step, sample, what)
@@ -117,6 +117,7 @@ def save_graph(
         raise UsageError(message("save", f"step {number}", needs))
     kept = records.read(number, kind)
     found = Opened(kept, tape_of(kept))
+    found.find_fused(records, kind)
     rows = max(found.held.rows(), 1)
     if not 0 <= sample < rows:
         raise IndexRangeError(message("save", f"sample {sample}", f"0 to {rows - 1}"))
