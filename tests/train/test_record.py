@@ -155,7 +155,7 @@ def test_a_run_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     trained(True)
     run = cr.open_run("last")
-    assert run.folder.name == "sequential-001" and run.records.steps() == list(range(9))
+    assert run.folder.name == "sequential-001" and {0, 1, 2, 4, 8} <= set(run.records.steps())
     assert len(run.figures()) == 3 and run.config["optimizer"] == "Adam"
 
 
