@@ -4,6 +4,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from chainrule.train.runs import Run
+
 pytestmark = pytest.mark.browser
 
 SCRIPT = """
@@ -25,6 +27,7 @@ def test_a_script_is_shown_as_soon_as_a_step_is_kept_and_a_model_at_once(
     page, studio, tmp_path, check
 ):
     (tmp_path / "own.py").write_text(SCRIPT)
+    Run.create("xor", {"system": "xor", "epochs": 3}, tmp_path / "runs" / "xor-001").release()
     with studio(tmp_path) as (_, link):
         page.goto(link)
         name = page.get_by_label("A script, a model or a run's folder")
