@@ -129,7 +129,7 @@ class Walk:
                 element = self._click(operands.nth(self.chance.randrange(count)))
             if element["leaf"]:
                 self.leaves.append(element["leaf"])
-            self.page.locator("aside .close").click()
+            self.page.locator("aside .close").press("Enter")
             self.page.locator("aside").wait_for(state="detached")
 
     def _click(self, link):
